@@ -1,1 +1,60 @@
-"""Placeholder."""
+"""Async SQLAlchemy for HawkAPI: one transaction a request, stored before it is acknowledged."""
+
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.database import Database
+from hawkapi_sqlalchemy.core.engine import Engine, create_engine
+from hawkapi_sqlalchemy.core.errors import (
+    CannotConnectError,
+    ConfigurationError,
+    DatabaseNotConfiguredError,
+    DatabaseUnavailableError,
+    HawkAPISQLAlchemyError,
+    PartialCommitError,
+    PoolExhaustedError,
+    PrimaryUnavailableError,
+    ReadOnlyError,
+    SessionEndedError,
+    TransactionLostError,
+    UnknownDatabaseError,
+    UnknownDatabaseWarning,
+)
+from hawkapi_sqlalchemy.core.health import all_healthy, database_healthy, session_healthy
+from hawkapi_sqlalchemy.core.transactions import on_commit
+from hawkapi_sqlalchemy.core.web import (
+    get_replica_session,
+    get_session,
+    init_database,
+    open_session,
+    resolve_database,
+    session_for,
+)
+
+__all__ = [
+    "CannotConnectError",
+    "ConfigurationError",
+    "Database",
+    "DatabaseConfig",
+    "DatabaseNotConfiguredError",
+    "DatabaseUnavailableError",
+    "Engine",
+    "HawkAPISQLAlchemyError",
+    "PartialCommitError",
+    "PoolExhaustedError",
+    "PrimaryUnavailableError",
+    "ReadOnlyError",
+    "SessionEndedError",
+    "TransactionLostError",
+    "UnknownDatabaseError",
+    "UnknownDatabaseWarning",
+    "all_healthy",
+    "create_engine",
+    "database_healthy",
+    "get_replica_session",
+    "get_session",
+    "init_database",
+    "on_commit",
+    "open_session",
+    "resolve_database",
+    "session_for",
+    "session_healthy",
+]

@@ -1,0 +1,262 @@
+"""The databases of an application, by name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.engine import Engine, create_engine
+from hawkapi_sqlalchemy.core.errors import (
+    ConfigurationError,
+    UnknownDatabaseError,
+    UnknownDatabaseWarning,
+)
+from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.transactions import run_with_retries
+
+__all__ = ["PRIMARY", "REPLICA", "Database"]
+
+logger = logging.getLogger("hawkapi_sqlalchemy")
+
+PRIMARY = "primary"
+REPLICA = "replica"
+
+_DRAIN_POLL = 0.02
+
+
+class Database:
+    """Engines by name, and sessions on them.
+
+    Attributes:
+        engines: The registered engines, by name, in the order in which they were added.
+
+    Example:
+        ```python
+        db = Database()
+        db.add("primary", DatabaseConfig("sqlite+aiosqlite:///app.db"))
+        async with db.session() as session:
+            session.add(User(email="ada@example.org"))
+        await db.dispose()
+        ```
+    """
+
+    def __init__(self) -> None:
+        self.engines: dict[str, Engine] = {}
+
+    @classmethod
+    def from_configs(cls, configs: Mapping[str, DatabaseConfig]) -> Database:
+        """Make a Database of several configurations.
+
+        Args:
+            configs: Name to configuration; `"primary"` must be among them.
+
+        Raises:
+            ConfigurationError: There is no primary, or a value is not a configuration.
+        """
+        if PRIMARY not in configs:
+            given = ", ".join(repr(name) for name in configs) or "none"
+            raise ConfigurationError(f"databases= needs a {PRIMARY!r}; given: {given}")
+        database = cls()
+        for name, config in configs.items():
+            database.add(name, config)
+        return database
+
+    def add(self, name: str, config: DatabaseConfig) -> Engine:
+        """Register a database. No connection is opened yet.
+
+        Args:
+            name: Its name. `"primary"` is the default of every session, `"replica"` is what
+                read-only sessions use where there is one.
+            config: The database.
+
+        Returns:
+            Its engine.
+
+        Raises:
+            ConfigurationError: The name is taken, the value is not a `DatabaseConfig`, or the
+                driver is not installed.
+        """
+        if name in self.engines:
+            raise ConfigurationError(f"a database is already registered as {name!r}")
+        if not isinstance(config, DatabaseConfig):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+            raise ConfigurationError(
+                f"database {name!r} needs a DatabaseConfig, not {type(config).__name__}"
+            )
+        engine = create_engine(config, name=name)
+        self.engines[name] = engine
+        return engine
+
+    def get(self, name: str = PRIMARY) -> Engine:
+        """Answer an engine by name.
+
+        Args:
+            name: The database's name. Default `"primary"`.
+
+        Returns:
+            Its engine; for a name that is not registered the primary's, with an
+            `UnknownDatabaseWarning`.
+
+        Raises:
+            UnknownDatabaseError: Neither the name nor a primary is registered.
+        """
+        engine = self.engines.get(name)
+        if engine is not None:
+            return engine
+        primary = self.engines.get(PRIMARY)
+        if primary is None:
+            raise UnknownDatabaseError(name, list(self.engines))
+        if name != REPLICA:
+            warnings.warn(
+                f"no database is registered as {name!r}; answered with {PRIMARY!r}",
+                UnknownDatabaseWarning,
+                stacklevel=2,
+            )
+        return primary
+
+    def check_writable(self, name: str) -> None:
+        """Check that a writing session may be opened under a name.
+
+        Raises:
+            UnknownDatabaseError: The name is not registered.
+        """
+        if name not in self.engines:
+            raise UnknownDatabaseError(name, list(self.engines))
+
+    def open(self, name: str = PRIMARY, *, access: Access = Access.WRITE) -> AsyncSession:
+        """Open a session that the caller ends, for code that is itself a unit of work.
+
+        Args:
+            name: The database's name.
+            access: How the session may be used. Of a replica, and of an unknown name that falls
+                back to the primary, it is read-only whatever is asked.
+
+        Raises:
+            UnknownDatabaseError: A writing session was asked for under an unknown name.
+        """
+        if access is Access.WRITE:
+            self.check_writable(name)
+        if name == REPLICA or name not in self.engines:
+            access = Access.READ
+        return self.get(name).session(access)
+
+    @asynccontextmanager
+    async def session(
+        self, name: str = PRIMARY, *, commit: bool = True
+    ) -> AsyncGenerator[AsyncSession]:
+        """Open a session as a unit of work of its own.
+
+        On leaving the block it commits; on an exception, or a cancellation, it rolls back. In both
+        cases the connection is back in the pool and the session is sealed when the block is left.
+
+        Args:
+            name: The database's name. Default `"primary"`.
+            commit: Commit at the end. With `False` nothing is stored unless the block calls
+                `commit()` itself, and on SQLite no write lock is taken at the beginning. Under
+                a name that is not registered such a session falls back to the primary, read-only.
+
+        Yields:
+            The session.
+
+        Raises:
+            UnknownDatabaseError: `commit=True` and the name is not registered.
+        """
+        session = self.open(name, access=Access.WRITE if commit else Access.MANUAL)
+        try:
+            yield session
+            if commit:
+                await session.commit()
+        finally:
+            await end_session(session)
+
+    async def run[T](
+        self,
+        fn: Callable[[AsyncSession], Awaitable[T]],
+        *,
+        name: str = PRIMARY,
+        attempts: int = 5,
+        max_wait: float = 1.0,
+        deadline: float = 30.0,
+    ) -> T:
+        """Run a function as a unit of work, and again when the server asks for it.
+
+        Each run has a fresh session, committed at its end. Deadlocks, serialisation failures and
+        lock time-outs, at a statement or at COMMIT, roll back and run `fn` anew; so `fn` must do
+        nothing outside the database that may not happen twice (use `on_commit` for that). A lost
+        connection is not retried: whether its COMMIT held cannot be known.
+
+        Args:
+            fn: `async def fn(session)`.
+            name: The database's name. Default `"primary"`.
+            attempts: How often `fn` may run. Default 5.
+            max_wait: The longest pause between two runs, in seconds. Default 1.
+            deadline: Seconds after the start when no further run begins. Default 30.
+
+        Returns:
+            What `fn` returned in the run that was committed.
+
+        Raises:
+            Exception: What the last run raised.
+        """
+
+        async def unit() -> T:
+            async with self.session(name) as session:
+                return await fn(session)
+
+        return await run_with_retries(
+            unit, attempts=attempts, max_wait=max_wait, deadline=deadline
+        )
+
+    @property
+    def checked_out(self) -> int:
+        """Connections in use right now, over all databases."""
+        return sum(engine.checked_out for engine in self.engines.values())
+
+    async def drain(
+        self, timeout: float = 10.0, *, busy: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Wait until no connection is in use, then dispose every engine.
+
+        Args:
+            timeout: Seconds to wait. Default 10. What is still in use then is closed when it
+                comes back.
+            busy: Tells of other work to wait for.
+
+        Returns:
+            Whether everything had come back in time.
+
+        Raises:
+            ExceptionGroup: Engines that could not be disposed; the others are.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while (left := self.checked_out) or busy():
+            if loop.time() >= deadline:
+                logger.warning(
+                    "shutting down with %d connections still in use after %g s", left, timeout
+                )
+                break
+            await asyncio.sleep(_DRAIN_POLL)
+        await self.dispose()
+        return not left
+
+    async def dispose(self) -> None:
+        """Dispose every engine. One failure does not stop the rest.
+
+        Raises:
+            ExceptionGroup: What failed, after all have been tried.
+        """
+        errors: list[Exception] = []
+        for engine in self.engines.values():
+            try:
+                await engine.dispose()
+            except Exception as error:  # noqa: BLE001  # collected, and raised below
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("some engines could not be disposed", errors)

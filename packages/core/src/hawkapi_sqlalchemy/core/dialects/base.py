@@ -1,0 +1,119 @@
+"""What a dialect's policy answers, with the answers that fit most dialects."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.errors import ConfigurationError
+
+__all__ = ["DialectPolicy"]
+
+
+class DialectPolicy:
+    """How one database's connections are opened, begun, and judged after an error.
+
+    Args:
+        config: The database.
+    """
+
+    driver: ClassVar[str]
+    """The driver's module."""
+    extra: ClassVar[str | None] = None
+    """The extra of `hawkapi-sqlalchemy` that installs the driver."""
+    loop_bound: ClassVar[bool] = True
+    """Whether the driver's connections work only in the event loop that opened them."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self.config = config
+
+    def require_driver(self) -> None:
+        """Check that the driver is installed.
+
+        Raises:
+            ConfigurationError: It is not; the message names the extra to install.
+        """
+        if importlib.util.find_spec(self.driver) is None:
+            remedy = f"hawkapi-sqlalchemy[{self.extra}]" if self.extra else self.driver
+            raise ConfigurationError(
+                f"the driver {self.driver!r} is not installed; run: pip install '{remedy}'"
+            )
+
+    def engine_url(self) -> URL:
+        """The URL that SQLAlchemy connects to."""
+        return self.config.sqlalchemy_url
+
+    def connect_args(self) -> dict[str, Any]:
+        """The driver's connection arguments."""
+        return {}
+
+    def engine_kwargs(self) -> dict[str, Any]:
+        """Arguments of `create_async_engine` beyond the pool's."""
+        return {"pool_pre_ping": self.config.pool_pre_ping}
+
+    def view_options(self) -> Mapping[str, Any]:
+        """Execution options that make a connection read-only."""
+        return {}
+
+    def open(self) -> None:
+        """Prepare what must exist before the first connection."""
+
+    def close(self) -> None:
+        """Release what `open` prepared. Called when the engine is disposed."""
+
+    def loop_changed(self) -> None:
+        """Forget what belonged to an event loop that is gone."""
+
+    def listen(self, engine: Engine) -> None:
+        """Register the events that this dialect needs.
+
+        Args:
+            engine: The engine below the `AsyncEngine`.
+        """
+
+    def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
+        """Tell, at COMMIT, whether an earlier error has already ended the transaction.
+
+        Args:
+            connection: The connection about to commit; statements may be run on it.
+            error: The driver's error that was reported in this transaction.
+        """
+        del connection, error
+        return False
+
+    def connect_errors(self) -> tuple[type[Exception], ...]:
+        """What the driver raises when it cannot connect, beyond `OSError`."""
+        return ()
+
+    def abandon(self, driver_connection: Any) -> None:
+        """Drop a connection whose event loop can no longer be used to close it.
+
+        Args:
+            driver_connection: The driver's own connection.
+        """
+
+    async def max_connections(self, connection: AsyncConnection) -> int | None:
+        """Ask how many connections the server accepts; `None` where that means nothing."""
+        del connection
+        return None
+
+
+def cursor_execute(connection: DBAPIConnection, *statements: str) -> None:
+    """Run statements on a connection that SQLAlchemy has just opened.
+
+    Args:
+        connection: The adapted driver connection.
+        statements: SQL texts, run in order.
+    """
+    cursor = connection.cursor()
+    try:
+        for statement in statements:
+            cursor.execute(statement)
+    finally:
+        cursor.close()

@@ -1,0 +1,119 @@
+"""MariaDB and MySQL through aiomysql."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from hawkapi_sqlalchemy.core.access import Access, access_of
+from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
+
+__all__ = ["MySQLPolicy", "session_settings"]
+
+_DEADLOCK = 1213
+
+
+def session_settings(
+    *,
+    mariadb: bool,
+    statement_timeout: float | None,
+    lock_timeout: float | None,
+    idle_in_transaction_timeout: float | None,
+) -> dict[str, str]:
+    """Name the session variables that carry the time limits.
+
+    Args:
+        mariadb: MariaDB's variables; MySQL's otherwise (`max_execution_time` in milliseconds, for
+            `SELECT` alone, https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html).
+        statement_timeout: Seconds, or `None` to leave the server's own.
+        lock_timeout: Seconds, rounded up to whole ones, or `None`.
+        idle_in_transaction_timeout: Seconds, rounded up, or `None`; MySQL has no such limit.
+
+    Returns:
+        Variable name to SQL literal.
+    """
+    settings: dict[str, str] = {}
+    if statement_timeout is not None:
+        if mariadb:
+            settings["max_statement_time"] = f"{statement_timeout:f}"
+        else:
+            settings["max_execution_time"] = str(max(1, round(statement_timeout * 1000)))
+    if lock_timeout is not None:
+        settings["innodb_lock_wait_timeout"] = str(math.ceil(lock_timeout))
+    if idle_in_transaction_timeout is not None and mariadb:
+        settings["idle_transaction_timeout"] = str(math.ceil(idle_in_transaction_timeout))
+    return settings
+
+
+class MySQLPolicy(DialectPolicy):
+    """Time limits as session variables, read-only transactions, deadlocks that end everything."""
+
+    driver = "aiomysql"
+    extra = "mysql"
+
+    def connect_args(self) -> dict[str, Any]:
+        """aiomysql's arguments."""
+        return {"connect_timeout": self.config.connect_timeout}
+
+    def connect_errors(self) -> tuple[type[Exception], ...]:
+        """aiomysql's exceptions are PyMySQL's."""
+        import aiomysql
+
+        return (aiomysql.Error,)
+
+    def abandon(self, driver_connection: Any) -> None:
+        """Close the socket without a word to the server."""
+        # A transport of a closed loop cannot schedule its own end.
+        with contextlib.suppress(RuntimeError):
+            driver_connection.close()
+
+    def listen(self, engine: Engine) -> None:
+        """Set the time limits on each connection, and begin read-only where asked."""
+        config = self.config
+
+        @event.listens_for(engine, "connect")
+        def set_limits(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+            driver: Any = record.driver_connection
+            settings = session_settings(
+                mariadb="mariadb" in str(driver.get_server_info()).lower(),
+                statement_timeout=config.statement_timeout,
+                lock_timeout=config.lock_timeout,
+                idle_in_transaction_timeout=config.idle_in_transaction_timeout,
+            )
+            if settings:
+                assignments = ", ".join(f"{name}={value}" for name, value in settings.items())
+                cursor_execute(connection, f"SET SESSION {assignments}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # Writing transactions start by themselves at the first statement (autocommit=0).
+            if access_of(connection) is Access.READ:
+                connection.exec_driver_sql("START TRANSACTION READ ONLY")
+
+        del set_limits, begin
+
+    def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
+        """A deadlock rolls the whole transaction back, savepoints included.
+
+        See https://mariadb.com/kb/en/innodb-lock-modes/#deadlocks. The connection then goes on in
+        a new transaction as if nothing had been. After a lock time-out the server rolls back one
+        statement, or everything with `innodb_rollback_on_timeout`; what it did cannot be seen, so
+        the setting is asked.
+        """
+        code = error.args[0] if error.args else None
+        if code == _DEADLOCK:
+            return True
+        if code == 1205:  # noqa: PLR2004  # ER_LOCK_WAIT_TIMEOUT
+            return bool(connection.exec_driver_sql("SELECT @@innodb_rollback_on_timeout").scalar())
+        return False
+
+    async def max_connections(self, connection: AsyncConnection) -> int | None:
+        """The server's `max_connections`."""
+        return int((await connection.execute(text("SELECT @@max_connections"))).scalar_one())

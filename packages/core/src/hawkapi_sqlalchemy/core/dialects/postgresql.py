@@ -1,0 +1,114 @@
+"""PostgreSQL through asyncpg."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy
+
+__all__ = ["PostgreSQLPolicy"]
+
+
+class PostgreSQLPolicy(DialectPolicy):
+    """Time limits as server settings, read-only transactions, PgBouncer."""
+
+    driver = "asyncpg"
+    extra = "postgres"
+
+    def _time_limits(self) -> dict[str, str]:
+        config = self.config
+        limits = {
+            "statement_timeout": config.statement_timeout,
+            "lock_timeout": config.lock_timeout,
+            "idle_in_transaction_session_timeout": config.idle_in_transaction_timeout,
+        }
+        # PostgreSQL reads a bare number as milliseconds; 0 would switch the limit off.
+        return {
+            name: str(max(1, round(seconds * 1000)))
+            for name, seconds in limits.items()
+            if seconds is not None
+        }
+
+    def connect_args(self) -> dict[str, Any]:
+        """asyncpg's arguments: the time limits go along with the connection's start."""
+        arguments: dict[str, Any] = {"timeout": self.config.connect_timeout}
+        if self.config.pgbouncer:
+            # A named statement stays on whichever server connection parsed it, while the pooler
+            # hands the next transaction another one. An empty name is the protocol's unnamed
+            # statement: parsed anew each time, left behind nowhere.
+            arguments |= {
+                "statement_cache_size": 0,
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": str,
+            }
+        elif limits := self._time_limits():
+            arguments["server_settings"] = limits
+        return arguments
+
+    def connect_errors(self) -> tuple[type[Exception], ...]:
+        """asyncpg's own exceptions: SQLAlchemy 2.0 does not translate those of `connect()`."""
+        import asyncpg
+
+        return (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+    def abandon(self, driver_connection: Any) -> None:
+        """Close the socket without a word to the server."""
+        # A transport of a closed loop cannot schedule its own end.
+        with contextlib.suppress(RuntimeError):
+            driver_connection.terminate()
+
+    def view_options(self) -> Mapping[str, Any]:
+        """`BEGIN READ ONLY`, at no round trip of its own."""
+        return {"postgresql_readonly": True}
+
+    def listen(self, engine: Engine) -> None:
+        """Set the time limits inside each transaction where a pooler forbids session settings."""
+        limits = self._time_limits()
+        if not self.config.pgbouncer or not limits:
+            return
+        # PgBouncer refuses start-up parameters that it does not know, and a session's setting
+        # would follow the server connection to another client: `is_local` ends with the
+        # transaction (https://www.pgbouncer.org/config.html#ignore_startup_parameters).
+        calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
+
+        @event.listens_for(engine, "begin")
+        def set_limits(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {calls}")
+
+        del set_limits
+
+    def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
+        """An aborted transaction refuses every statement but answers COMMIT with ROLLBACK.
+
+        See https://www.postgresql.org/docs/current/sql-commit.html. A savepoint may have healed
+        it since, so the server is asked.
+        """
+        del error
+        try:
+            connection.exec_driver_sql("SELECT 1")
+        except DBAPIError as refused:
+            if getattr(refused.orig, "sqlstate", None) == "25P02":
+                return True
+            raise
+        return False
+
+    async def max_connections(self, connection: AsyncConnection) -> int | None:
+        """Connections left to ordinary roles; not asked through a pooler, which has its own."""
+        if self.config.pgbouncer:
+            return None
+        row = (
+            await connection.execute(
+                text(
+                    "SELECT current_setting('max_connections')::int"
+                    " - current_setting('superuser_reserved_connections')::int"
+                )
+            )
+        ).scalar_one()
+        return int(row)

@@ -1,0 +1,208 @@
+"""SQLite through aiosqlite: files, and databases in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import uuid
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
+
+from hawkapi_sqlalchemy.core.access import Access, access_of
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
+from hawkapi_sqlalchemy.core.dialects.turnstile import WriteTurnstile
+
+__all__ = ["SQLitePolicy"]
+
+_LOCK_TIMEOUT = 30.0
+_QUERY_ONLY = "hawkapi_query_only"
+_DEADLINE = "hawkapi_deadline"
+_PROGRESS_STEPS = 10_000
+"""Virtual machine steps between two looks at the deadline: some tenths of a millisecond."""
+
+
+class SQLitePolicy(DialectPolicy):
+    """Write-ahead log, foreign keys, writers that queue, readers that cannot write.
+
+    An in-memory database becomes one of SQLite's `memdb` file system: every connection to its name
+    sees the same database with real locking, and it lives as long as one connection does
+    (https://www.sqlite.org/src/file/src/memdb.c). One connection of our own keeps it.
+    """
+
+    driver = "aiosqlite"
+    loop_bound = False
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        super().__init__(config)
+        self._url = config.sqlalchemy_url
+        self._keeper: sqlite3.Connection | None = None
+        self.in_memory = _is_in_memory(self._url)
+        if self.in_memory:
+            query = {key: value for key, value in self._url.query.items() if key != "mode"}
+            self._url = self._url.set(
+                database=f"file:/hawkapi-{uuid.uuid4().hex}",
+                query={**query, "vfs": "memdb", "uri": "true"},
+            )
+        self._lock_timeout = config.lock_timeout or _LOCK_TIMEOUT
+        self._turnstile = WriteTurnstile(self._lock_timeout)
+
+    def engine_url(self) -> URL:
+        """The file's URL, or that of the shared memory database."""
+        return self._url
+
+    def connect_args(self) -> dict[str, Any]:
+        """The driver leaves transactions to us: its own begin too late, and skip some.
+
+        See https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable.
+        """
+        return {"isolation_level": None, "timeout": self._lock_timeout}
+
+    def engine_kwargs(self) -> dict[str, Any]:
+        """No ping: a connection to a file has no peer that could be gone."""
+        return {"pool_pre_ping": False}
+
+    def open(self) -> None:
+        """Keep a memory database alive between its connections."""
+        if self.in_memory and self._keeper is None:
+            self._keeper = sqlite3.connect(
+                f"{self._url.database}?vfs=memdb", uri=True, check_same_thread=False
+            )
+
+    def close(self) -> None:
+        """Let a memory database go."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+    def connect_errors(self) -> tuple[type[Exception], ...]:
+        """sqlite3's own."""
+        return (sqlite3.Error,)
+
+    def abandon(self, driver_connection: Any) -> None:
+        """End the connection's thread, which needs no event loop."""
+        driver_connection.stop()
+
+    def loop_changed(self) -> None:
+        """Writers of a loop that is gone wait no more."""
+        self._turnstile = WriteTurnstile(self._lock_timeout)
+
+    def listen(self, engine: Engine) -> None:
+        """Set pragmas, begin explicitly, queue the writers, watch the statement's time."""
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+            self._configure(connection)
+            if self.config.statement_timeout is not None:
+                self._watch(record)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            self._begin(connection)
+
+        @event.listens_for(engine, "checkin")
+        def checkin(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+            del connection
+            self._turnstile.leave(record.info)
+
+        @event.listens_for(engine, "invalidate")
+        @event.listens_for(engine, "close")
+        def gone(connection: DBAPIConnection, record: ConnectionPoolEntry, *_: object) -> None:
+            del connection
+            self._turnstile.leave(record.info)
+
+        if self.config.statement_timeout is not None:
+            _set_deadlines(engine, self.config.statement_timeout)
+        del configure, begin, checkin, gone
+
+    def _configure(self, connection: DBAPIConnection) -> None:
+        pragmas: dict[str, str | int] = {"foreign_keys": "ON"}
+        if not self.in_memory and not self.config.read_only:
+            pragmas["journal_mode"] = "WAL"
+        pragmas |= self.config.sqlite_pragmas
+        journal_mode = pragmas.pop("journal_mode", None)
+        if journal_mode is not None:
+            _set_journal_mode(connection, str(journal_mode), self._lock_timeout)
+        cursor_execute(connection, *(f"PRAGMA {name}={value}" for name, value in pragmas.items()))
+
+    def _watch(self, record: ConnectionPoolEntry) -> None:
+        info: dict[Any, Any] = record.info
+        info[_DEADLINE] = None
+
+        def is_late() -> bool:
+            deadline = info.get(_DEADLINE)
+            return deadline is not None and time.monotonic() > deadline
+
+        driver: Any = record.driver_connection
+        await_only(driver.set_progress_handler(is_late, _PROGRESS_STEPS))
+
+    def _begin(self, connection: Connection) -> None:
+        access = access_of(connection)
+        info = connection.info
+        query_only = access is Access.READ
+        if info.get(_QUERY_ONLY, False) is not query_only:
+            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
+            info[_QUERY_ONLY] = query_only
+        if access is not Access.WRITE:
+            connection.exec_driver_sql("BEGIN")
+            return
+        # Begun without the write lock, a transaction that reads first and writes later fails at
+        # once when another has written in between: no busy timeout covers that
+        # (https://www.sqlite.org/rescode.html#busy_snapshot).
+        self._turnstile.enter(info)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
+        """Some errors roll the transaction back: https://www.sqlite.org/lang_transaction.html."""
+        del error
+        driver: Any = connection.connection.driver_connection
+        return not driver.in_transaction
+
+
+def _is_in_memory(url: URL) -> bool:
+    database = url.database or ":memory:"
+    return (
+        database in ("", ":memory:")
+        or database.startswith("file::memory:")
+        or url.query.get("mode") == "memory"
+    )
+
+
+def _set_journal_mode(connection: DBAPIConnection, mode: str, timeout: float) -> None:
+    # Changing the mode needs the file to itself and does not wait for it: connections that open
+    # together would refuse one another (https://www.sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode).
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            cursor_execute(connection, f"PRAGMA journal_mode={mode}")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            await_only(asyncio.sleep(0.01))
+        else:
+            return
+
+
+def _set_deadlines(engine: Engine, seconds: float) -> None:
+    @event.listens_for(engine, "before_cursor_execute")
+    def start(connection: Connection, *_: object) -> None:
+        connection.info[_DEADLINE] = time.monotonic() + seconds
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def stop(connection: Connection, *_: object) -> None:
+        connection.info[_DEADLINE] = None
+
+    @event.listens_for(engine, "handle_error")
+    def stop_after_error(context: ExceptionContext) -> None:
+        connection = context.connection
+        if connection is not None and not connection.closed and not connection.invalidated:
+            connection.info[_DEADLINE] = None
+
+    del start, stop, stop_after_error

@@ -1,0 +1,160 @@
+"""What an engine's connections are taught: to connect, to begin, to fail clearly."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Dialect, Engine, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
+
+from hawkapi_sqlalchemy.core.access import Access, access_of
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.dialects import DialectPolicy
+from hawkapi_sqlalchemy.core.errors import (
+    CannotConnectError,
+    PrimaryUnavailableError,
+    ReadOnlyError,
+    TransactionLostError,
+)
+from hawkapi_sqlalchemy.core.faults import Fault, fault_of
+
+__all__ = ["address_of", "listen_to_connects", "listen_to_transactions"]
+
+_ERROR = "hawkapi_error"
+
+
+def address_of(url: URL) -> str:
+    """Tell where a database is: host and port, or the file; never a password.
+
+    Args:
+        url: The database's URL.
+    """
+    hosts = url.query.get("host", ())
+    several = (hosts,) if isinstance(hosts, str) else hosts
+    if several:
+        return ", ".join(several)
+    if url.host is None:
+        return url.database or "memory"
+    return url.host if url.port is None else f"{url.host}:{url.port}"
+
+
+def listen_to_connects(
+    engine: Engine, name: str, config: DatabaseConfig, policy: DialectPolicy
+) -> None:
+    """Open connections with a fresh password, and name the database when one cannot be opened.
+
+    Args:
+        engine: The engine below the `AsyncEngine`.
+        name: The database's name.
+        config: The database.
+        policy: Its dialect's policy, whose own events are registered too.
+    """
+    where = address_of(config.sqlalchemy_url)
+    password = config.password if callable(config.password) else None
+    refusals = (OSError, *policy.connect_errors())
+
+    @event.listens_for(engine, "do_connect")
+    def connect(
+        dialect: Dialect,
+        record: ConnectionPoolEntry | None,
+        arguments: list[Any],
+        parameters: dict[str, Any],
+    ) -> DBAPIConnection:
+        del record
+        if password is not None:
+            parameters["password"] = _ask(password)
+        try:
+            return dialect.connect(*arguments, **parameters)
+        except (*refusals, dialect.loaded_dbapi.Error) as error:
+            reason = str(error) or type(error).__name__
+            raise CannotConnectError(name, where, reason, error) from error
+
+    policy.listen(engine)
+    del connect
+
+
+def _ask(password: Callable[[], Any]) -> str:
+    answer = password()
+    # New connections are opened inside SQLAlchemy's greenlet, where awaiting is possible.
+    return await_only(answer) if inspect.isawaitable(answer) else answer
+
+
+def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> None:
+    """Never let a COMMIT pass that has nothing left to commit, and make driver errors clear.
+
+    Args:
+        engine: The engine below the `AsyncEngine`.
+        name: The database's name.
+        policy: Its dialect's policy.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.info.pop(_ERROR, None)
+
+    @event.listens_for(engine, "commit")
+    def commit(connection: Connection) -> None:
+        error: BaseException | None = connection.info.pop(_ERROR, None)
+        if error is None:
+            return
+        original = getattr(error, "orig", None) or error
+        if policy.transaction_is_lost(connection, original):
+            raise TransactionLostError(
+                f"database {name!r}: an earlier error, swallowed by the application, had already "
+                "rolled the transaction back; nothing of it is stored"
+            ) from error
+
+    @event.listens_for(engine, "handle_error")
+    def handle_error(context: ExceptionContext) -> BaseException | None:
+        connection = context.connection
+        if connection is None:
+            return None
+        replacement = _clearer(context, connection, name)
+        if not context.is_disconnect and not connection.invalidated and not connection.closed:
+            seen = context.sqlalchemy_exception or context.original_exception
+            connection.info[_ERROR] = seen
+        return replacement
+
+    del begin, commit, handle_error
+
+
+def _clearer(
+    context: ExceptionContext, connection: Connection, name: str
+) -> BaseException | None:
+    original = context.original_exception
+    wrapped = context.sqlalchemy_exception
+    if isinstance(original, OSError):
+        # SQLAlchemy 2.0 hands asyncpg's network errors on as they are. A time limit of the
+        # driver's own is among them, and leaves a connection in the middle of an answer.
+        context.is_disconnect = True
+        driver_error = context.dialect.loaded_dbapi.OperationalError(
+            str(original) or type(original).__name__
+        )
+        driver_error.__cause__ = original
+        return OperationalError(
+            context.statement,
+            None,
+            driver_error,
+            hide_parameters=True,
+            connection_invalidated=not isinstance(original, TimeoutError),
+        )
+    if wrapped is None or fault_of(wrapped) is not Fault.WRITE_REFUSED:
+        return None
+    if access_of(connection) is Access.READ:
+        return ReadOnlyError(
+            f"the session of database {name!r} is read-only, and the server refused its write; "
+            "for writes use get_session or session_for(name) of a writable database"
+        )
+    # A primary that became a standby goes on serving its old connections: give them all up, so
+    # that the next session connects to whoever is the primary now.
+    context.is_disconnect = True
+    return PrimaryUnavailableError(
+        f"database {name!r} refused a write because it is read-only now; its connections are "
+        "given up, and the next session connects anew"
+    )

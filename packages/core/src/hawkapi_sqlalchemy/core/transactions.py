@@ -1,0 +1,156 @@
+"""Work that follows a COMMIT, and work that is tried again when the server asks for it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.util import await_only
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from hawkapi_sqlalchemy.core.faults import is_retryable
+
+__all__ = ["on_commit", "run_with_retries"]
+
+logger = logging.getLogger("hawkapi_sqlalchemy")
+
+_QUEUE = "hawkapi_on_commit"
+
+
+@dataclass(slots=True)
+class _Callback:
+    function: Callable[..., object]
+    arguments: tuple[Any, ...]
+    savepoint: SessionTransaction | None
+    """The innermost savepoint that the callback depends on; `None` for the whole transaction."""
+
+
+class _CommitQueue:
+    """The callbacks of one session, moved along with its transactions' fates."""
+
+    def __init__(self, session: Session) -> None:
+        self._waiting: list[_Callback] = []
+        self._due: list[_Callback] = []
+        event.listen(session, "after_commit", self._after_commit)
+        event.listen(session, "after_soft_rollback", self._after_rollback)
+        event.listen(session, "after_transaction_end", self._after_end)
+
+    def add(self, callback: _Callback) -> None:
+        self._waiting.append(callback)
+
+    def _after_commit(self, session: Session) -> None:
+        # SQLAlchemy reports the release of a savepoint through the same event.
+        savepoint = session.get_nested_transaction()
+        if savepoint is None:
+            self._due, self._waiting = self._waiting, []
+            return
+        for callback in self._waiting:
+            if callback.savepoint is savepoint:
+                callback.savepoint = savepoint.parent if _is_nested(savepoint.parent) else None
+
+    def _after_rollback(self, session: Session, ended: SessionTransaction) -> None:
+        del session
+        if not ended.nested:
+            self._waiting.clear()
+            return
+        self._waiting = [each for each in self._waiting if not _within(each.savepoint, ended)]
+
+    def _after_end(self, session: Session, ended: SessionTransaction) -> None:
+        del session
+        if ended.parent is not None:
+            return
+        # Here the connection is back in the pool: a callback may use the database itself.
+        due, self._due = self._due, []
+        self._waiting.clear()
+        for callback in due:
+            _run(callback)
+
+
+def _is_nested(transaction: SessionTransaction | None) -> bool:
+    return transaction is not None and transaction.nested
+
+
+def _within(savepoint: SessionTransaction | None, ended: SessionTransaction) -> bool:
+    while savepoint is not None:
+        if savepoint is ended:
+            return True
+        savepoint = savepoint.parent
+    return False
+
+
+def _run(callback: _Callback) -> None:
+    try:
+        result = callback.function(*callback.arguments)
+        if inspect.isawaitable(result):
+            await_only(result)
+    except Exception:
+        # The write is stored; an error here must not make it look as if it were not.
+        logger.exception("on_commit callback %r failed; the COMMIT holds", callback.function)
+
+
+def on_commit(
+    session: AsyncSession | Session, callback: Callable[..., object], *args: Any
+) -> None:
+    """Run a callback after the session's COMMIT has held, and never after a rollback.
+
+    Callbacks run in the order in which they were registered, after the connection has gone back
+    to the pool, and before `commit()` returns: in a request that is before the response leaves.
+    Those registered inside a savepoint that is rolled back are dropped; so are all of them when
+    the transaction is.
+
+    Args:
+        session: The session whose commit is waited for.
+        callback: A function or coroutine function. What it raises is logged, and does not turn
+            the stored write into an error.
+        *args: Its positional arguments.
+
+    Example:
+        ```python
+        session.add(order)
+        on_commit(session, send_receipt, order.email)
+        ```
+    """
+    sync_session = session.sync_session if isinstance(session, AsyncSession) else session
+    queue = sync_session.info.get(_QUEUE)
+    if queue is None:
+        queue = sync_session.info[_QUEUE] = _CommitQueue(sync_session)
+    queue.add(_Callback(callback, args, sync_session.get_nested_transaction()))
+
+
+async def run_with_retries[T](
+    work: Callable[[], Awaitable[T]], *, attempts: int, max_wait: float, deadline: float
+) -> T:
+    """Run a unit of work, and again after a deadlock, a serialisation failure or a lock time-out.
+
+    Args:
+        work: The whole unit, from its BEGIN to its COMMIT.
+        attempts: How often it may run.
+        max_wait: The longest pause between two runs, in seconds; pauses grow from some
+            milliseconds, at random, so that those who collided do not meet again.
+        deadline: Seconds after the start when no further run begins.
+
+    Returns:
+        What the work returned.
+
+    Raises:
+        Exception: The last run's error, or the first that a new run cannot heal.
+    """
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(is_retryable),
+        stop=stop_after_attempt(attempts) | stop_after_delay(deadline),
+        wait=wait_random_exponential(multiplier=0.02, max=max_wait),
+        reraise=True,
+    )
+    return await retrying(work)

@@ -1,0 +1,134 @@
+"""The dependencies that give a handler its session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from hawkapi import HawkAPI, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.database import PRIMARY, REPLICA
+from hawkapi_sqlalchemy.core.errors import DatabaseNotConfiguredError
+from hawkapi_sqlalchemy.core.web.middleware import EXCHANGE
+from hawkapi_sqlalchemy.core.web.setup import resolve_database
+from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
+
+__all__ = ["SessionDependency", "get_replica_session", "get_session", "open_session", "session_for"]
+
+
+def _session(request: Request, name: str, access: Access) -> AsyncSession:
+    exchange: Exchange | None = request.scope.get(EXCHANGE)
+    if exchange is None:
+        raise DatabaseNotConfiguredError(
+            "this request's application has no database; call init_database(app, url=...) before "
+            "it serves requests"
+        )
+    return exchange.session(name, access)
+
+
+async def get_session(request: Request) -> AsyncSession:
+    """Answer the request's writing session on the primary database.
+
+    Every dependency of a request that asks for it gets the same session. It is committed before
+    the response leaves; when that fails, the client gets an error instead of the response. An
+    exception, a time-out, a cancellation, a disconnected client, or a response with a status of
+    400 or above rolls back. The session ends with the response.
+
+    Args:
+        request: The request, given by HawkAPI.
+
+    Raises:
+        DatabaseNotConfiguredError: `init_database` was not called for the application.
+        SessionEndedError: The response has already begun.
+
+    Example:
+        ```python
+        @app.post("/users")
+        async def create(email: str, session: AsyncSession = Depends(get_session)):
+            session.add(User(email=email))
+        ```
+    """
+    return _session(request, PRIMARY, Access.WRITE)
+
+
+async def get_replica_session(request: Request) -> AsyncSession:
+    """Answer the request's read-only session, on the replica where there is one.
+
+    Without a registered `"replica"` it reads from the primary. In both cases the server refuses
+    its writes, so that a handler behaves the same on the day a replica is added.
+
+    Args:
+        request: The request, given by HawkAPI.
+
+    Raises:
+        DatabaseNotConfiguredError: `init_database` was not called for the application.
+        SessionEndedError: The response has already begun.
+    """
+    return _session(request, REPLICA, Access.READ)
+
+
+class SessionDependency:
+    """A dependency for one database's session; made by `session_for`.
+
+    Attributes:
+        name: The database's name.
+        commit: Whether the session is committed with the request.
+    """
+
+    __slots__ = ("commit", "name")
+
+    def __init__(self, name: str, *, commit: bool) -> None:
+        self.name = name
+        self.commit = commit
+
+    async def __call__(self, request: Request) -> AsyncSession:
+        """Answer the request's session; see `session_for`."""
+        return _session(request, self.name, Access.WRITE if self.commit else Access.MANUAL)
+
+    def __repr__(self) -> str:
+        return f"session_for({self.name!r}, commit={self.commit})"
+
+
+def session_for(name: str, *, commit: bool = True) -> SessionDependency:
+    """Make a dependency for the session of a named database.
+
+    Args:
+        name: The database's name.
+        commit: Commit with the request, as `get_session` does. With `False` nothing is stored
+            unless the handler commits by itself.
+
+    Returns:
+        The dependency, for `Depends(...)`. A name that is not registered is refused at start-up
+        when the dependency commits, and at the request in any case; without commit it falls back
+        to the primary, read-only and with a warning.
+
+    Example:
+        ```python
+        get_analytics = session_for("analytics", commit=False)
+        ```
+    """
+    return SessionDependency(name, commit=commit)
+
+
+@asynccontextmanager
+async def open_session(app: HawkAPI | Any, *, name: str = PRIMARY) -> AsyncGenerator[AsyncSession]:
+    """Open a session outside a request: in a script, a start-up hook, a background task.
+
+    It commits when the block is left and rolls back on an exception.
+
+    Args:
+        app: The application, or `None` for the Database initialised last.
+        name: The database's name. Default `"primary"`.
+
+    Yields:
+        The session.
+
+    Raises:
+        DatabaseNotConfiguredError: The application has no database.
+        UnknownDatabaseError: The name is not registered.
+    """
+    async with resolve_database(app).session(name) as session:
+        yield session

@@ -1,0 +1,135 @@
+"""COMMIT before the response: the middleware that owns a request's unit of work."""
+
+from __future__ import annotations
+
+import logging
+from types import CoroutineType
+from typing import Any
+
+from hawkapi import HawkAPI, Request, Response
+from hawkapi.middleware import Middleware
+
+from hawkapi_sqlalchemy.core.web._hawkapi import (
+    answer_of_application,
+    insert_innermost,
+    insert_into_routes,
+)
+from hawkapi_sqlalchemy.core.web.problems import problem_response
+from hawkapi_sqlalchemy.core.web.state import DatabaseState
+from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
+
+__all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware"]
+
+logger = logging.getLogger("hawkapi_sqlalchemy")
+
+EXCHANGE = "hawkapi_sqlalchemy.exchange"
+"""The key of the request's `Exchange` in the ASGI scope."""
+
+type Message = dict[str, Any]
+
+
+class _ResponseReplaced(Exception):  # noqa: N818  # a signal, not an error
+    """Stops whatever would follow a response that was never sent, background tasks above all."""
+
+
+class DatabaseMiddleware(Middleware):
+    """Gives each request an exchange, and ends what the request leaves behind.
+
+    Args:
+        app: The next ASGI application.
+        state: The application's databases.
+    """
+
+    def __init__(self, app: Any, *, state: DatabaseState) -> None:
+        super().__init__(app)
+        self._state = state
+        self._owner = state.app
+        insert_innermost(self, CommitGate)
+        insert_into_routes(state.app.routes, CommitGate)
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        state = self._state
+        # HawkAPI does not name itself in the scope; what looks the database up by it would end at
+        # whichever application was initialised last.
+        scope["app"] = self._owner
+        exchange = scope[EXCHANGE] = Exchange(state)
+        state.in_flight += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            state.in_flight -= 1
+            # Nothing is open here after a normal response. After an exception, a cancellation or
+            # an application that never answered, this is the end of the unit of work.
+            exchange.sealed = True
+            if exchange.work is not None:
+                await exchange.work.rollback()
+
+
+class CommitGate(Middleware):
+    """Holds the start of a response until the request's transaction has ended.
+
+    A COMMIT that fails replaces the response as a whole. Messages of a request that asked for no
+    session pass through untouched.
+    """
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        exchange: Exchange = scope[EXCHANGE]
+
+        async def gate(message: Message) -> None:
+            if not exchange.sealed and message["type"] == "http.response.start":
+                exchange.sealed = True
+                if exchange.work is not None:
+                    await _end(exchange, scope, receive, send, message["status"])
+            await send(message)
+
+        try:
+            await self.app(scope, receive, gate)
+        except* _ResponseReplaced:
+            pass
+
+
+async def _end(exchange: Exchange, scope: Message, receive: Any, send: Any, status: int) -> None:
+    work = exchange.work
+    assert work is not None  # noqa: S101  # the caller looked
+    state = exchange.state
+    if not state.commit_when(status):
+        await work.rollback()
+        return
+    if _has_disconnected(receive):
+        logger.info("the client has gone before COMMIT: rolled back")
+        await work.rollback()
+        return
+    try:
+        await work.commit()
+    except Exception as error:
+        response = await _failure(state.app, scope, receive, error)
+        await response(scope, receive, send)
+        raise _ResponseReplaced from error
+
+
+def _has_disconnected(receive: Any) -> bool:
+    """Look whether the server has already reported that the client is gone.
+
+    The request's body has been read, or is not wanted any more, so the only message of interest is
+    the disconnect. `receive()` is asked for one step and not awaited: a server that has nothing
+    to report would keep it waiting.
+    """
+    call = receive()
+    if not isinstance(call, CoroutineType):
+        return False
+    try:
+        call.send(None)
+    except StopIteration as stop:
+        return stop.value.get("type") == "http.disconnect"
+    finally:
+        call.close()
+    return False
+
+
+async def _failure(app: HawkAPI, scope: Message, receive: Any, error: Exception) -> Response:
+    request = Request(scope, receive)
+    return await answer_of_application(
+        app, request, error, lambda _, exc: problem_response(exc)
+    )

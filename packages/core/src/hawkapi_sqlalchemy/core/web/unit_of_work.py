@@ -1,0 +1,162 @@
+"""The unit of work of one request: its sessions, committed or rolled back together."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.database import Database
+from hawkapi_sqlalchemy.core.errors import PartialCommitError, SessionEndedError
+from hawkapi_sqlalchemy.core.sessions import end_session, session_access, session_database
+from hawkapi_sqlalchemy.core.web.state import DatabaseState
+
+__all__ = ["Exchange", "Outcome", "UnitOfWork"]
+
+
+class Outcome(Enum):
+    """How a unit of work ended."""
+
+    OPEN = auto()
+    COMMITTED = auto()
+    ROLLED_BACK = auto()
+
+
+class UnitOfWork:
+    """The sessions that one request has asked for.
+
+    One session a database and access, whoever asks for it. Writing sessions commit in the order
+    in which they were first asked for.
+
+    Args:
+        database: The application's Database.
+    """
+
+    __slots__ = ("_database", "_sessions", "outcome")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sessions: dict[tuple[str, Access], AsyncSession] = {}
+        self.outcome = Outcome.OPEN
+
+    def session(self, name: str, access: Access) -> AsyncSession:
+        """Answer the request's session for a database and access.
+
+        Args:
+            name: The database's name.
+            access: How the session may be used.
+
+        Raises:
+            UnknownDatabaseError: A writing session was asked for under an unknown name.
+        """
+        key = (name, access)
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = self._database.open(name, access=access)
+        return session
+
+    async def commit(self) -> None:
+        """Commit the writing sessions in order; end all.
+
+        Whatever happens, every session is ended and its connection back in the pool.
+
+        Raises:
+            PartialCommitError: A commit failed after others had held.
+            Exception: The only commit, or the first, failed: nothing is stored.
+        """
+        self.outcome = Outcome.ROLLED_BACK
+        try:
+            writing = await self._end_reading()
+            # Constraint violations show at the flush: with several databases all flush before the
+            # first commits, which leaves only COMMIT itself to fail in between.
+            if len(writing) > 1:
+                for session in writing:
+                    await session.flush()
+            await self._commit_in_order(writing)
+        finally:
+            await self._end_all()
+
+    async def _end_reading(self) -> list[AsyncSession]:
+        # Readers go first: on an in-memory SQLite database a reader's lock would hold up the
+        # commit of its own request.
+        writing: list[AsyncSession] = []
+        for session in self._sessions.values():
+            if session_access(session) is Access.WRITE:
+                writing.append(session)
+            else:
+                await end_session(session)
+        return writing
+
+    async def _commit_in_order(self, writing: list[AsyncSession]) -> None:
+        committed: list[str] = []
+        for position, session in enumerate(writing):
+            name = session_database(session)
+            try:
+                await session.commit()
+            except Exception as error:
+                if not committed:
+                    raise
+                rest = [session_database(each) for each in writing[position + 1 :]]
+                raise PartialCommitError(committed, name, rest) from error
+            self.outcome = Outcome.COMMITTED
+            committed.append(name)
+            await end_session(session)
+        self.outcome = Outcome.COMMITTED
+
+    async def rollback(self) -> None:
+        """Roll back what is not committed, and end all sessions."""
+        if self.outcome is Outcome.OPEN:
+            self.outcome = Outcome.ROLLED_BACK
+        await self._end_all()
+
+    async def _end_all(self) -> None:
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        cancelled: asyncio.CancelledError | None = None
+        for session in sessions:
+            try:
+                await end_session(session)
+            except asyncio.CancelledError as error:
+                # Each release goes on by itself; the others must begin theirs all the same.
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+
+class Exchange:
+    """What the middleware keeps of one request; the unit of work exists once it is asked for.
+
+    Args:
+        state: The application's databases.
+    """
+
+    __slots__ = ("sealed", "state", "work")
+
+    def __init__(self, state: DatabaseState) -> None:
+        self.state = state
+        self.work: UnitOfWork | None = None
+        self.sealed = False
+
+    def session(self, name: str, access: Access) -> AsyncSession:
+        """Answer the request's session for a database and access.
+
+        Args:
+            name: The database's name.
+            access: How the session may be used.
+
+        Raises:
+            SessionEndedError: The response has begun, so nothing would be committed any more.
+            UnknownDatabaseError: A writing session was asked for under an unknown name.
+        """
+        if self.sealed:
+            raise SessionEndedError(
+                "the response of this request has begun, and its transaction has ended; in a "
+                "background task or a stream open a session of its own: "
+                "`async with db.session() as session`"
+            )
+        work = self.work
+        if work is None:
+            work = self.work = UnitOfWork(self.state.database)
+        return work.session(name, access)
