@@ -164,7 +164,9 @@ class DatabaseConfig:
             value = getattr(self, each.name)
             if each.name == "url" or value == each.default or value == {}:
                 continue
-            shown.append(f"{each.name}={'***' if each.name == 'password' else repr(_masked(value))}")
+            shown.append(
+                f"{each.name}={'***' if each.name == 'password' else repr(_masked(value))}"
+            )
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

@@ -140,11 +140,29 @@ class Database:
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.
         """
+        engine, access = self.resolve(name, access)
+        return engine.session(access)
+
+    def resolve(self, name: str, access: Access) -> tuple[Engine, Access]:
+        """Answer which engine a name leads to, and how it may be used.
+
+        Args:
+            name: The name asked for.
+            access: The access asked for.
+
+        Returns:
+            The engine, and `Access.READ` for a replica, a `read_only` database, and a name that
+            falls back to the primary; else the access asked for.
+
+        Raises:
+            UnknownDatabaseError: A writing session was asked for under an unknown name.
+        """
         if access is Access.WRITE:
             self.check_writable(name)
-        if name == REPLICA or name not in self.engines:
+        engine = self.get(name)
+        if engine.name == REPLICA or engine.name != name or engine.config.read_only:
             access = Access.READ
-        return self.get(name).session(access)
+        return engine, access
 
     @asynccontextmanager
     async def session(
@@ -209,9 +227,7 @@ class Database:
             async with self.session(name) as session:
                 return await fn(session)
 
-        return await run_with_retries(
-            unit, attempts=attempts, max_wait=max_wait, deadline=deadline
-        )
+        return await run_with_retries(unit, attempts=attempts, max_wait=max_wait, deadline=deadline)
 
     @property
     def checked_out(self) -> int:

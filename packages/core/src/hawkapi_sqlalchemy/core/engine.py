@@ -11,7 +11,12 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine as SyncEngine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access
@@ -101,14 +106,12 @@ class Engine:
         """Make a session. The caller ends it with `end_session`.
 
         Args:
-            access: How it may be used; a `read_only` database's sessions are always read-only.
+            access: How it may be used.
 
         Raises:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
-        if self.config.read_only:
-            access = Access.READ
         return mark_session(self._makers[access](), self.name, access)
 
     def enter_loop(self) -> None:

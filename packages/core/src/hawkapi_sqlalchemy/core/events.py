@@ -124,9 +124,7 @@ def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> 
     del begin, commit, handle_error
 
 
-def _clearer(
-    context: ExceptionContext, connection: Connection, name: str
-) -> BaseException | None:
+def _clearer(context: ExceptionContext, connection: Connection, name: str) -> BaseException | None:
     original = context.original_exception
     wrapped = context.sqlalchemy_exception
     if isinstance(original, OSError):

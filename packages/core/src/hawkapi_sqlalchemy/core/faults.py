@@ -128,22 +128,19 @@ def error_code(error: BaseException) -> str | int | None:
         SQLSTATE, MariaDB/MySQL error number or SQLite extended result code; `None` if there is
         none.
     """
-    sqlstate = getattr(error, "sqlstate", None)
-    if isinstance(sqlstate, str):
-        return sqlstate
-    sqlite = getattr(error, "sqlite_errorcode", None)
-    if isinstance(sqlite, int):
-        return sqlite
-    if not isinstance(error, sqlite3.Error) and error.args and isinstance(error.args[0], int):
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None)
+    # MariaDB's number comes before its SQLSTATE, which PyMySQL sets too but which tells less.
+    if error.args and isinstance(error.args[0], int):
         return error.args[0]
-    return None
+    return getattr(error, "sqlstate", None)
 
 
 def _fault_of_driver_error(error: BaseException) -> Fault:
     code = error_code(error)
     if code is None:
         return Fault.OTHER
-    if isinstance(code, int) and hasattr(error, "sqlite_errorcode"):
+    if isinstance(code, int) and isinstance(error, sqlite3.Error):
         # The low byte of an extended result code is the primary one.
         return _SQLITE_EXTENDED.get(code) or _SQLITE_PRIMARY.get(code & 0xFF, Fault.OTHER)
     return _BY_CODE.get(code, Fault.OTHER)

@@ -100,9 +100,7 @@ def _run(callback: _Callback) -> None:
         logger.exception("on_commit callback %r failed; the COMMIT holds", callback.function)
 
 
-def on_commit(
-    session: AsyncSession | Session, callback: Callable[..., object], *args: Any
-) -> None:
+def on_commit(session: AsyncSession | Session, callback: Callable[..., object], *args: Any) -> None:
     """Run a callback after the session's COMMIT has held, and never after a rollback.
 
     Callbacks run in the order in which they were registered, after the connection has gone back

@@ -18,6 +18,7 @@ from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
 __all__ = ["MySQLPolicy", "session_settings"]
 
 _DEADLOCK = 1213
+_LOCK_WAIT_TIMEOUT = 1205
 
 
 def session_settings(
@@ -64,7 +65,7 @@ class MySQLPolicy(DialectPolicy):
 
     def connect_errors(self) -> tuple[type[Exception], ...]:
         """aiomysql's exceptions are PyMySQL's."""
-        import aiomysql
+        import aiomysql  # pyright: ignore[reportMissingTypeStubs]  # it ships none
 
         return (aiomysql.Error,)
 
@@ -110,7 +111,7 @@ class MySQLPolicy(DialectPolicy):
         code = error.args[0] if error.args else None
         if code == _DEADLOCK:
             return True
-        if code == 1205:  # noqa: PLR2004  # ER_LOCK_WAIT_TIMEOUT
+        if code == _LOCK_WAIT_TIMEOUT:
             return bool(connection.exec_driver_sql("SELECT @@innodb_rollback_on_timeout").scalar())
         return False
 

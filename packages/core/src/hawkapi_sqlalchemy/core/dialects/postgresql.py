@@ -54,7 +54,7 @@ class PostgreSQLPolicy(DialectPolicy):
 
     def connect_errors(self) -> tuple[type[Exception], ...]:
         """asyncpg's own exceptions: SQLAlchemy 2.0 does not translate those of `connect()`."""
-        import asyncpg
+        import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it ships none
 
         return (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -76,7 +76,9 @@ class PostgreSQLPolicy(DialectPolicy):
         # PgBouncer refuses start-up parameters that it does not know, and a session's setting
         # would follow the server connection to another client: `is_local` ends with the
         # transaction (https://www.pgbouncer.org/config.html#ignore_startup_parameters).
-        calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
+        calls = ", ".join(
+            f"set_config('{name}', '{value}', true)" for name, value in limits.items()
+        )
 
         @event.listens_for(engine, "begin")
         def set_limits(connection: Connection) -> None:

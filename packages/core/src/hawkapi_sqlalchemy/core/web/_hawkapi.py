@@ -16,8 +16,8 @@ from hawkapi.middleware import Middleware
 __all__ = [
     "answer_of_application",
     "handler_of_application",
-    "insert_into_routes",
     "insert_innermost",
+    "insert_into_routes",
 ]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
@@ -63,9 +63,7 @@ async def answer_of_application(
         fallback: Our own handler.
     """
     handle = getattr(app, "_handle_exception", None)
-    response: Any = (
-        await handle(request, error) if handle is not None else fallback(request, error)
-    )
+    response: Any = await handle(request, error) if handle is not None else fallback(request, error)
     if inspect.isawaitable(response):
         response = await response
     return response

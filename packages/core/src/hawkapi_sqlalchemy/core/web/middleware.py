@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import logging
-from types import CoroutineType
+from collections.abc import Coroutine, MutableMapping
 from typing import Any
 
 from hawkapi import HawkAPI, Request, Response
@@ -25,7 +27,7 @@ logger = logging.getLogger("hawkapi_sqlalchemy")
 EXCHANGE = "hawkapi_sqlalchemy.exchange"
 """The key of the request's `Exchange` in the ASGI scope."""
 
-type Message = dict[str, Any]
+type Message = MutableMapping[str, Any]
 
 
 class _ResponseReplaced(Exception):  # noqa: N818  # a signal, not an error
@@ -84,10 +86,9 @@ class CommitGate(Middleware):
                     await _end(exchange, scope, receive, send, message["status"])
             await send(message)
 
-        try:
+        # Also out of an exception group, in which a mounted application's task group wraps it.
+        with contextlib.suppress(_ResponseReplaced):
             await self.app(scope, receive, gate)
-        except* _ResponseReplaced:
-            pass
 
 
 async def _end(exchange: Exchange, scope: Message, receive: Any, send: Any, status: int) -> None:
@@ -112,24 +113,26 @@ async def _end(exchange: Exchange, scope: Message, receive: Any, send: Any, stat
 def _has_disconnected(receive: Any) -> bool:
     """Look whether the server has already reported that the client is gone.
 
-    The request's body has been read, or is not wanted any more, so the only message of interest is
-    the disconnect. `receive()` is asked for one step and not awaited: a server that has nothing
-    to report would keep it waiting.
+    The handler has ended, so what is left of the body is not wanted any more. `receive()` is asked
+    for one step and not awaited: a server that has nothing to report would keep it waiting. Only a
+    native coroutine can be asked that way; other servers' (granian's) are not.
     """
-    call = receive()
-    if not isinstance(call, CoroutineType):
+    if not inspect.iscoroutinefunction(receive):
         return False
+    # A body that nobody read comes first, as one message for all but the longest.
+    return any(_next_message(receive()) == "http.disconnect" for _ in range(2))
+
+
+def _next_message(call: Coroutine[Any, Any, Message]) -> str | None:
     try:
         call.send(None)
     except StopIteration as stop:
-        return stop.value.get("type") == "http.disconnect"
+        return stop.value["type"]
     finally:
         call.close()
-    return False
+    return None
 
 
 async def _failure(app: HawkAPI, scope: Message, receive: Any, error: Exception) -> Response:
     request = Request(scope, receive)
-    return await answer_of_application(
-        app, request, error, lambda _, exc: problem_response(exc)
-    )
+    return await answer_of_application(app, request, error, lambda _, exc: problem_response(exc))

@@ -82,7 +82,7 @@ def problem_response(error: Exception) -> Response:
         document["detail"] = f"{answer.detail} Part of the request had been stored before."
         document["committed"] = list(error.committed)
         document["failed"] = error.failed
-    headers = {"retry-after": str(_RETRY_AFTER_SECONDS)} if answer.status == 503 else None  # noqa: PLR2004
+    headers = {"retry-after": str(_RETRY_AFTER_SECONDS)} if answer.status == 503 else None
     return Response(
         encode_response(document),
         status_code=answer.status,
@@ -112,9 +112,9 @@ def register_error_handlers(app: HawkAPI) -> None:
 
 
 def _log(request: Request, error: Exception, status: int) -> None:
-    if status >= 500 and fault_of(error) is Fault.OTHER:  # noqa: PLR2004
+    if status >= 500 and fault_of(error) is Fault.OTHER:
         logger.error("%s %s: database error", request.method, request.path, exc_info=error)
-    elif status >= 500:  # noqa: PLR2004
+    elif status >= 500:
         logger.warning(
             "%s %s: answered %d: %s", request.method, request.path, status, _first_line(error)
         )

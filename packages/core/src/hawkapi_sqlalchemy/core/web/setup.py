@@ -24,7 +24,8 @@ __all__ = ["init_database", "resolve_database"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
-_states: weakref.WeakKeyDictionary[HawkAPI, DatabaseState] = weakref.WeakKeyDictionary()
+_STATE = "_hawkapi_sqlalchemy"
+"""Where the application carries what we know of it; the two end together."""
 
 _last: weakref.ref[Database] | None = None
 
@@ -94,10 +95,10 @@ def init_database(
     """
     global _last  # noqa: PLW0603  # `resolve_database(None)` is a process-wide question
     database = Database.from_configs(_configs(url, config, databases))
-    state = _states.get(app)
+    state: DatabaseState | None = vars(app).get(_STATE)
     if state is None:
         refuse_early_handlers(app)
-        state = _states[app] = DatabaseState(app, database)
+        state = vars(app)[_STATE] = DatabaseState(app, database)
         _attach(app, state, readiness=readiness)
     else:
         logger.warning("init_database was called again for the same application")

@@ -16,7 +16,7 @@ type CommitWhen = Callable[[int], bool]
 
 def is_success(status: int) -> bool:
     """Commit below 400: the default of `init_database(commit_when=...)`."""
-    return status < 400  # noqa: PLR2004  # the first status that reports a failure
+    return status < 400  # the first status that reports a failure
 
 
 class DatabaseState:

@@ -51,10 +51,11 @@ class UnitOfWork:
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.
         """
-        key = (name, access)
+        engine, access = self._database.resolve(name, access)
+        key = (engine.name, access)
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = self._database.open(name, access=access)
+            session = self._sessions[key] = engine.session(access)
         return session
 
     async def commit(self) -> None:
