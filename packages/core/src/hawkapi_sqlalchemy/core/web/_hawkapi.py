@@ -69,7 +69,7 @@ async def answer_of_application(
     return response
 
 
-def insert_innermost(outermost: Middleware, gate: type[Middleware]) -> None:
+def insert_innermost(outermost: Middleware, gate: type[Middleware]) -> bool:
     """Put a middleware behind all others of the application.
 
     Those that are added after ours stand between it and the handlers. One with an
@@ -80,11 +80,17 @@ def insert_innermost(outermost: Middleware, gate: type[Middleware]) -> None:
     Args:
         outermost: Our middleware, where the chain is followed from.
         gate: The middleware to insert.
+
+    Returns:
+        Whether there was another middleware to stand behind; if not, nothing is inserted.
     """
     last = outermost
     while isinstance(last.app, Middleware):
         last = last.app
+    if last is outermost:
+        return False
     last.app = gate(last.app)
+    return True
 
 
 def insert_into_routes(routes: list[Route], gate: type[Middleware]) -> None:

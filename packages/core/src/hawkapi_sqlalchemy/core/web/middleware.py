@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
-from collections.abc import Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from hawkapi import HawkAPI, Request, Response
@@ -18,7 +17,7 @@ from hawkapi_sqlalchemy.core.web._hawkapi import (
 )
 from hawkapi_sqlalchemy.core.web.problems import problem_response
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
-from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
+from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, UnitOfWork
 
 __all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware"]
 
@@ -28,6 +27,7 @@ EXCHANGE = "hawkapi_sqlalchemy.exchange"
 """The key of the request's `Exchange` in the ASGI scope."""
 
 type Message = MutableMapping[str, Any]
+type Send = Callable[[Message], Awaitable[None]]
 
 
 class _ResponseReplaced(Exception):  # noqa: N818  # a signal, not an error
@@ -36,6 +36,9 @@ class _ResponseReplaced(Exception):  # noqa: N818  # a signal, not an error
 
 class DatabaseMiddleware(Middleware):
     """Gives each request an exchange, and ends what the request leaves behind.
+
+    The start of the response is held by a gate, as far inside as it can be put: here, or behind
+    the middleware that was added later.
 
     Args:
         app: The next ASGI application.
@@ -46,7 +49,7 @@ class DatabaseMiddleware(Middleware):
         super().__init__(app)
         self._state = state
         self._owner = state.app
-        insert_innermost(self, CommitGate)
+        self._is_innermost = not insert_innermost(self, CommitGate)
         insert_into_routes(state.app.routes, CommitGate)
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
@@ -56,58 +59,82 @@ class DatabaseMiddleware(Middleware):
         # whichever application was initialised last.
         scope["app"] = self._owner
         exchange = scope[EXCHANGE] = Exchange(state)
+        if self._is_innermost:
+            send = _gate(exchange, scope, receive, send)
         state.in_flight += 1
         try:
             await self.app(scope, receive, send)
+        except* _ResponseReplaced:
+            # Also out of a group, in which a mounted application's task group wraps it.
+            pass
         finally:
-            state.in_flight -= 1
-            # Nothing is open here after a normal response. After an exception, a cancellation or
-            # an application that never answered, this is the end of the unit of work.
             exchange.sealed = True
-            if exchange.work is not None:
-                await exchange.work.rollback()
+            try:
+                # Nothing is open here after a normal response. After an exception, a cancellation
+                # or an application that never answered, this ends the unit of work.
+                if exchange.work is not None:
+                    await exchange.work.rollback()
+            finally:
+                state.in_flight -= 1
 
 
 class CommitGate(Middleware):
-    """Holds the start of a response until the request's transaction has ended.
-
-    A COMMIT that fails replaces the response as a whole. Messages of a request that asked for no
-    session pass through untouched.
-    """
+    """Holds the start of a response until the request's transaction has ended."""
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         """Serve one request."""
-        exchange: Exchange = scope[EXCHANGE]
-
-        async def gate(message: Message) -> None:
-            if not exchange.sealed and message["type"] == "http.response.start":
-                exchange.sealed = True
-                if exchange.work is not None:
-                    await _end(exchange, scope, receive, send, message["status"])
-            await send(message)
-
-        # Also out of an exception group, in which a mounted application's task group wraps it.
-        with contextlib.suppress(_ResponseReplaced):
-            await self.app(scope, receive, gate)
+        try:  # noqa: SIM105  # a context manager costs more than the rest of the gate
+            await self.app(scope, receive, _gate(scope[EXCHANGE], scope, receive, send))
+        except* _ResponseReplaced:
+            pass
 
 
-async def _end(exchange: Exchange, scope: Message, receive: Any, send: Any, status: int) -> None:
-    work = exchange.work
-    assert work is not None  # noqa: S101  # the caller looked
+def _gate(exchange: Exchange, scope: Message, receive: Any, send: Send) -> Send:
+    """Wrap `send`: a COMMIT that fails replaces the response as a whole.
+
+    Messages of a request that asked for no session pass through untouched, at the price of one
+    call and no coroutine.
+    """
+
+    def gate(message: Message) -> Awaitable[None]:
+        if exchange.sealed:
+            return _nothing() if exchange.replaced else send(message)
+        if message["type"] == "http.response.start":
+            exchange.sealed = True
+            if exchange.work is not None:
+                return _end(exchange.work, exchange, scope, receive, send, message)
+        return send(message)
+
+    return gate
+
+
+async def _nothing() -> None:
+    """Stand for a message of a response that was replaced."""
+
+
+async def _end(
+    work: UnitOfWork,
+    exchange: Exchange,
+    scope: Message,
+    receive: Any,
+    send: Send,
+    start: Message,
+) -> None:
     state = exchange.state
-    if not state.commit_when(status):
+    if not state.commit_when(start["status"]):
         await work.rollback()
-        return
-    if _has_disconnected(receive):
+    elif _has_disconnected(receive):
         logger.info("the client has gone before COMMIT: rolled back")
         await work.rollback()
-        return
-    try:
-        await work.commit()
-    except Exception as error:
-        response = await _failure(state.app, scope, receive, error)
-        await response(scope, receive, send)
-        raise _ResponseReplaced from error
+    else:
+        try:
+            await work.commit()
+        except Exception as error:
+            exchange.replaced = True
+            response = await _failure(state.app, scope, receive, error)
+            await response(scope, receive, send)
+            raise _ResponseReplaced from error
+    await send(start)
 
 
 def _has_disconnected(receive: Any) -> bool:

@@ -133,12 +133,13 @@ class Exchange:
         state: The application's databases.
     """
 
-    __slots__ = ("sealed", "state", "work")
+    __slots__ = ("replaced", "sealed", "state", "work")
 
     def __init__(self, state: DatabaseState) -> None:
         self.state = state
         self.work: UnitOfWork | None = None
         self.sealed = False
+        self.replaced = False
 
     def session(self, name: str, access: Access) -> AsyncSession:
         """Answer the request's session for a database and access.
