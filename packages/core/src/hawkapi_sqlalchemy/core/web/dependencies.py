@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hawkapi import HawkAPI, Request
+from hawkapi import HawkAPI, HTTPException, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access
@@ -18,14 +19,27 @@ from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
 
 __all__ = ["SessionDependency", "get_replica_session", "get_session", "open_session", "session_for"]
 
+logger = logging.getLogger("hawkapi_sqlalchemy")
+
+
+class _NoDatabaseError(DatabaseNotConfiguredError, HTTPException):
+    """Answered as a 500 that says what to do: no error handler of ours is registered here."""
+
+    def __init__(self) -> None:
+        HTTPException.__init__(
+            self,
+            500,
+            "This application has no database: call init_database(app, url=...) before it serves "
+            "requests.",
+        )
+
 
 def _session(request: Request, name: str, access: Access) -> AsyncSession:
     exchange: Exchange | None = request.scope.get(EXCHANGE)
     if exchange is None:
-        raise DatabaseNotConfiguredError(
-            "this request's application has no database; call init_database(app, url=...) before "
-            "it serves requests"
-        )
+        error = _NoDatabaseError()
+        logger.error("%s %s: %s", request.method, request.path, error.detail)
+        raise error
     return exchange.session(name, access)
 
 
