@@ -5,6 +5,7 @@ from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.engine import Engine, create_engine
 from hawkapi_sqlalchemy.core.errors import (
     CannotConnectError,
+    CommitOutcomeUnknownError,
     ConfigurationError,
     DatabaseNotConfiguredError,
     DatabaseUnavailableError,
@@ -31,6 +32,7 @@ from hawkapi_sqlalchemy.core.web import (
 
 __all__ = [
     "CannotConnectError",
+    "CommitOutcomeUnknownError",
     "ConfigurationError",
     "Database",
     "DatabaseConfig",

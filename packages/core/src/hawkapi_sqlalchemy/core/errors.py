@@ -8,6 +8,7 @@ from sqlalchemy import exc as sa_exc
 
 __all__ = [
     "CannotConnectError",
+    "CommitOutcomeUnknownError",
     "ConfigurationError",
     "DatabaseNotConfiguredError",
     "DatabaseUnavailableError",
@@ -78,6 +79,26 @@ class CannotConnectError(HawkAPISQLAlchemyError, sa_exc.OperationalError):
 
     def __str__(self) -> str:
         return f"cannot connect to database {self.name!r} at {self.where}: {self.reason}"
+
+
+class CommitOutcomeUnknownError(HawkAPISQLAlchemyError, sa_exc.OperationalError):
+    """The connection was lost while the server was committing: the write may be stored or not.
+
+    Whoever tries again must be able to find out, by a unique key for instance.
+
+    Attributes:
+        name: The database's name.
+    """
+
+    def __init__(self, name: str, orig: Exception) -> None:
+        self.name = name
+        sa_exc.OperationalError.__init__(self, None, None, orig, connection_invalidated=True)
+
+    def __str__(self) -> str:
+        return (
+            f"the connection to database {self.name!r} was lost during COMMIT; whether the "
+            "transaction is stored is unknown"
+        )
 
 
 class PoolExhaustedError(HawkAPISQLAlchemyError, sa_exc.TimeoutError):

@@ -18,6 +18,7 @@ from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy
 from hawkapi_sqlalchemy.core.errors import (
     CannotConnectError,
+    CommitOutcomeUnknownError,
     PrimaryUnavailableError,
     ReadOnlyError,
     TransactionLostError,
@@ -27,6 +28,7 @@ from hawkapi_sqlalchemy.core.faults import Fault, fault_of
 __all__ = ["address_of", "listen_to_connects", "listen_to_transactions"]
 
 _ERROR = "hawkapi_error"
+_COMMITTING = "hawkapi_committing"
 
 
 def address_of(url: URL) -> str:
@@ -68,7 +70,12 @@ def listen_to_connects(
     ) -> DBAPIConnection:
         del record
         if password is not None:
-            parameters["password"] = _ask(password)
+            try:
+                parameters["password"] = _ask(password)
+            except Exception as error:
+                # Its text is a stranger's, and may tell the secret.
+                reason = f"the password callable raised {type(error).__name__}"
+                raise CannotConnectError(name, where, reason, error) from error
         try:
             return dialect.connect(*arguments, **parameters)
         except (*refusals, dialect.loaded_dbapi.Error) as error:
@@ -97,18 +104,22 @@ def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.info.pop(_ERROR, None)
+        connection.info.pop(_COMMITTING, None)
 
     @event.listens_for(engine, "commit")
     def commit(connection: Connection) -> None:
         error: BaseException | None = connection.info.pop(_ERROR, None)
-        if error is None:
-            return
         original = getattr(error, "orig", None) or error
-        if policy.transaction_is_lost(connection, original):
+        if (
+            error is not None
+            and original is not None
+            and policy.transaction_is_lost(connection, original)
+        ):
             raise TransactionLostError(
                 f"database {name!r}: an earlier error, swallowed by the application, had already "
                 "rolled the transaction back; nothing of it is stored"
             ) from error
+        connection.info[_COMMITTING] = True
 
     @event.listens_for(engine, "handle_error")
     def handle_error(context: ExceptionContext) -> BaseException | None:
@@ -127,6 +138,11 @@ def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> 
 def _clearer(context: ExceptionContext, connection: Connection, name: str) -> BaseException | None:
     original = context.original_exception
     wrapped = context.sqlalchemy_exception
+    committing = not connection.invalidated and connection.info.pop(_COMMITTING, False)
+    lost = context.is_disconnect or isinstance(original, OSError)
+    if committing and lost and context.statement is None and isinstance(original, Exception):
+        context.is_disconnect = True
+        return CommitOutcomeUnknownError(name, original)
     if isinstance(original, OSError):
         # SQLAlchemy 2.0 hands asyncpg's network errors on as they are. A time limit of the
         # driver's own is among them, and leaves a connection in the middle of an answer.

@@ -17,6 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from hawkapi_sqlalchemy.core.errors import (
     CannotConnectError,
+    CommitOutcomeUnknownError,
     DatabaseUnavailableError,
     PartialCommitError,
     PrimaryUnavailableError,
@@ -111,6 +112,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], Fault], ...] = (
     (PrimaryUnavailableError, Fault.UNREACHABLE),
     (DatabaseUnavailableError, Fault.UNREACHABLE),
     (CannotConnectError, Fault.UNREACHABLE),
+    (CommitOutcomeUnknownError, Fault.UNREACHABLE),
     (ReadOnlyError, Fault.OTHER),
     (sa_exc.TimeoutError, Fault.POOL_EXHAUSTED),
 )

@@ -12,7 +12,11 @@ from hawkapi import HawkAPI, Request, Response
 from hawkapi.serialization.encoder import encode_response
 from sqlalchemy.exc import SQLAlchemyError
 
-from hawkapi_sqlalchemy.core.errors import HawkAPISQLAlchemyError, PartialCommitError
+from hawkapi_sqlalchemy.core.errors import (
+    CommitOutcomeUnknownError,
+    HawkAPISQLAlchemyError,
+    PartialCommitError,
+)
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
 from hawkapi_sqlalchemy.core.web._hawkapi import handler_of_application
 
@@ -57,6 +61,13 @@ _ANSWERS: Mapping[Fault, _Answer] = {
     ),
 }
 
+_OUTCOME_UNKNOWN = _Answer(
+    503,
+    _UNAVAILABLE,
+    "The database was lost while it stored the change; look whether it is there before you try "
+    "again.",
+)
+
 _UNEXPECTED = _Answer(500, "Internal Server Error", "The database reported an error.")
 
 
@@ -72,6 +83,8 @@ def problem_response(error: Exception) -> Response:
         The response: 409, 503 with `Retry-After`, 504 or 500.
     """
     answer = _ANSWERS.get(fault_of(error), _UNEXPECTED)
+    if isinstance(error, CommitOutcomeUnknownError):
+        answer = _OUTCOME_UNKNOWN
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": answer.title,
