@@ -1,0 +1,3 @@
+"""The fixtures that all tests share: real database servers, and pytest's own tester."""
+
+pytest_plugins = ["pytester", "dbservers.plugin", "dbservers.fixtures"]

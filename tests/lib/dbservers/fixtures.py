@@ -1,0 +1,152 @@
+"""The fixtures of the servers."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from dbservers.errors import ServerMissingError
+from dbservers.mariadb import MariaDBServer
+from dbservers.plugin import RUN, is_ci
+from dbservers.postgresql import PostgreSQLServer
+from dbservers.replication import PostgreSQLPair, Replicated
+from dbservers.run import Run
+from dbservers.server import DATABASE, DatabaseServer
+
+type _Server = PostgreSQLServer | MariaDBServer
+
+
+@pytest.fixture
+def dialect(request: pytest.FixtureRequest) -> str:
+    """One of sqlite, postgresql and mariadb; restrict them with the mark `dialects`."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server_run(request: pytest.FixtureRequest) -> Run:
+    """The run, which starts servers."""
+    return request.config.stash[RUN]
+
+
+@pytest.fixture
+def database_server(dialect: str, server_run: Run) -> DatabaseServer:
+    """The shared server of the dialect. Other tests use it at the same time."""
+    starters: dict[str, Callable[[], _Server]] = {
+        "postgresql": server_run.postgresql,
+        "mariadb": server_run.mariadb,
+    }
+    return _require(starters[dialect])
+
+
+@pytest.fixture
+def postgresql_server(server_run: Run) -> PostgreSQLServer:
+    """The shared PostgreSQL primary. Other tests use it at the same time."""
+    return _require(server_run.postgresql)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, dialect: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, empty database, dropped after the test."""
+    with _fresh_database(request, dialect, tmp_path / "database.sqlite") as url:
+        yield url
+
+
+@pytest.fixture
+def other_database_url(
+    request: pytest.FixtureRequest, dialect: str, tmp_path: Path
+) -> Iterator[str]:
+    """The URL of a second fresh database of the same dialect."""
+    with _fresh_database(request, dialect, tmp_path / "other-database.sqlite") as url:
+        yield url
+
+
+@pytest.fixture
+def replicated(dialect: str, server_run: Run) -> Iterator[Replicated]:
+    """A fresh database on a primary and its replica.
+
+    Only one test of the whole run has it at a time, for each dialect: a pause of
+    the replay stops the replica for all its databases.
+    """
+    primary: _Server
+    replica: _Server
+    if dialect == "postgresql":
+        primary, replica = _require(server_run.postgresql), _require(server_run.postgresql_standby)
+    else:
+        primary, replica = _require(server_run.mariadb), _require(server_run.mariadb_replica)
+    with server_run.workspace.lock(f"replicated-{dialect}"), _database(primary) as name:
+        both = Replicated(primary, replica, name)
+        both.wait_for_catch_up()
+        try:
+            yield both
+        finally:
+            # A connection left behind would hold the replay of the drop up.
+            replica.disconnect(name)
+            both.resume_replay()
+
+
+@pytest.fixture
+def pgbouncer_url(server_run: Run) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database, through PgBouncer in transaction mode."""
+    bouncer = _require(server_run.pgbouncer)
+    with _database(_require(server_run.postgresql)) as name:
+        yield bouncer.url(name)
+
+
+@pytest.fixture
+def own_server(dialect: str, server_run: Run) -> Iterator[DatabaseServer]:
+    """A server of the test's own, which it may stop, kill, pause and start again."""
+    starters: dict[str, Callable[[], _Server]] = {
+        "postgresql": server_run.own_postgresql,
+        "mariadb": server_run.own_mariadb,
+    }
+    server = _require(starters[dialect])
+    try:
+        yield server
+    finally:
+        server.discard()
+
+
+@pytest.fixture
+def own_postgres_pair(server_run: Run) -> Iterator[PostgreSQLPair]:
+    """A PostgreSQL primary and a standby of the test's own, to fail over between."""
+    with contextlib.ExitStack() as cleanup:
+        primary = _require(server_run.own_postgresql)
+        cleanup.callback(primary.discard)
+        standby = primary.create_standby()
+        cleanup.callback(standby.discard)
+        yield PostgreSQLPair(primary, standby, DATABASE)
+
+
+@contextlib.contextmanager
+def _fresh_database(request: pytest.FixtureRequest, dialect: str, file: Path) -> Iterator[str]:
+    if dialect == "sqlite":
+        yield f"sqlite+aiosqlite:///{file}"
+        return
+    server: DatabaseServer = request.getfixturevalue("database_server")
+    with _database(server) as name:
+        yield server.url(name)
+
+
+@contextlib.contextmanager
+def _database(server: DatabaseServer) -> Iterator[str]:
+    name = server.create_database()
+    try:
+        yield name
+    finally:
+        server.drop_database(name)
+
+
+def _require[T](start: Callable[[], T]) -> T:
+    """Start a server; skip the test where that cannot be had, and fail it under CI."""
+    try:
+        return start()
+    except ServerMissingError as error:
+        _do_without(str(error))
+
+
+def _do_without(reason: str) -> NoReturn:
+    if is_ci():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -1,0 +1,70 @@
+"""PgBouncer in transaction mode."""
+
+from typing import Self
+
+from sqlalchemy import URL
+
+from dbservers import binaries
+from dbservers.accounts import Account
+from dbservers.daemon import Daemon
+from dbservers.postgresql import PostgreSQLServer
+from dbservers.server import USER
+from dbservers.workspace import Workspace
+
+#: How many connections to the server all clients of one database share.
+POOL_SIZE = 4
+
+
+class PgBouncer(Daemon):
+    """A PgBouncer in transaction mode, in front of one PostgreSQL server."""
+
+    @classmethod
+    def create(cls, workspace: Workspace, server: PostgreSQLServer) -> Self:
+        """Start a PgBouncer for all databases of `server`, present and future."""
+        account = binaries.pgbouncer().account
+        folder = workspace.new_folder("pgbouncer", account)
+        (folder / "server.ini").write_text(f"* = host={server.host} port={server.port}\n")
+        users = folder / "users.txt"
+        users.write_text(f'"{USER}" "{workspace.password}"\n')
+        bouncer = cls(workspace, folder, workspace.reserve_port())
+        bouncer.start_anywhere()
+        return bouncer
+
+    @property
+    def account(self) -> Account:
+        return binaries.pgbouncer().account
+
+    def command(self) -> list[str]:
+        settings = self.folder / "pgbouncer.ini"
+        settings.write_text(
+            f"""
+[databases]
+%include {self.folder / "server.ini"}
+
+[pgbouncer]
+listen_addr = {self.host}
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {self.folder / "users.txt"}
+pool_mode = transaction
+default_pool_size = {POOL_SIZE}
+max_client_conn = 300
+"""
+        )
+        return [binaries.pgbouncer().server, str(settings)]
+
+    def ready(self) -> bool:
+        return "process up" in self.output()
+
+    def url(self, database: str, *, password: str | None = None) -> str:
+        """Return the URL of a database for SQLAlchemy's asynchronous engine."""
+        url = URL.create(
+            PostgreSQLServer.driver,
+            username=USER,
+            password=self.workspace.password if password is None else password,
+            host=self.host,
+            port=self.port,
+            database=database,
+        )
+        return url.render_as_string(hide_password=False)
