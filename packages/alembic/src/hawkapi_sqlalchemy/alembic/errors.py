@@ -1,0 +1,47 @@
+"""What can be wrong with a migration run."""
+
+from collections.abc import Mapping
+
+from alembic.util import CommandError
+
+
+class MigrationError(CommandError):
+    """A migration run that cannot start or go on.
+
+    As it is Alembic's own `CommandError`, its command line prints the message
+    alone, without a traceback. No message holds a password.
+    """
+
+
+class DriverNotInstalledError(MigrationError):
+    """The package that the database URL names as its driver is not installed.
+
+    Attributes:
+        driver: The driver as the URL names it, such as `asyncpg`.
+        remedy: What to install.
+    """
+
+    def __init__(self, driver: str, remedy: str) -> None:
+        self.driver = driver
+        self.remedy = remedy
+        super().__init__(f"the database driver {driver!r} is not installed: {remedy}")
+
+
+class ForeignKeyViolationError(MigrationError):
+    """A SQLite migration left rows that refer to rows which are not there.
+
+    Foreign keys are off while a SQLite database is migrated. The migration was
+    rolled back, unless it runs on a connection that the caller gave.
+
+    Attributes:
+        violations: How many such rows the migration added, by (table, table
+            that it refers to).
+    """
+
+    def __init__(self, violations: Mapping[tuple[str, str], int]) -> None:
+        self.violations = dict(violations)
+        described = ", ".join(
+            f"{count} of {table!r} to {parent!r}"
+            for (table, parent), count in sorted(self.violations.items())
+        )
+        super().__init__(f"the migration leaves rows that refer to missing rows: {described}")

@@ -1,0 +1,45 @@
+"""Run a coroutine from synchronous code, whether or not an event loop runs."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+
+def run_to_end[T](work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` in an event loop of its own and wait for it.
+
+    If a loop runs in this thread, which is then blocked, the other loop gets a
+    new thread with a copy of the caller's context variables.
+
+    Args:
+        work: What to run.
+
+    Returns:
+        Its result.
+
+    Raises:
+        BaseException: Whatever `work` raises.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(
+        target=contextvars.copy_context().run, args=(run,), name="hawkapi-migrations"
+    )
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]

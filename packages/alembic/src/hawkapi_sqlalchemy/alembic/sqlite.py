@@ -1,0 +1,92 @@
+"""SQLite: migrations in one transaction, and foreign keys that survive them."""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+from hawkapi_sqlalchemy.alembic.errors import ForeignKeyViolationError, MigrationError
+
+type Violations = Counter[tuple[str, str]]
+
+
+EXPLICIT_DRIVERS = {"pysqlite", "aiosqlite"}
+"""Drivers that leave transactions to us when connected with `isolation_level=None`."""
+
+
+def begin_explicitly(engine: Engine) -> None:
+    """Make transactions of `engine` hold DDL too, so that a failed migration leaves nothing.
+
+    The driver by itself begins a transaction at the first INSERT, UPDATE or
+    DELETE: the tables a migration made before it failed would stay. The engine
+    connects with `isolation_level=None`.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # In Alembic's autocommit_block there must be no transaction: VACUUM.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    del begin
+
+
+@contextmanager
+def foreign_keys_off(connection: Connection) -> Generator[None]:
+    """Switch foreign keys off on a SQLite connection, and back as they were.
+
+    Batch mode replaces a table by a copy and drops the original. With foreign
+    keys on, that deletes every row that refers to it with ON DELETE CASCADE.
+
+    Raises:
+        MigrationError: They are on, and the connection is in a transaction, in
+            which SQLite does not let them be switched.
+    """
+    was_on = _fetch(connection, "PRAGMA foreign_keys")[0][0] == 1
+    if not was_on:
+        yield
+        return
+    if connection.in_transaction():
+        raise MigrationError(
+            "the connection given for the migration is in a transaction with SQLite's foreign "
+            "keys on, where changing a table would delete the rows that refer to it; give it "
+            "before its transaction begins, or after PRAGMA foreign_keys=OFF"
+        )
+    _fetch(connection, "PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        # A failed migration may have left its transaction open.
+        connection.rollback()
+        _fetch(connection, "PRAGMA foreign_keys=ON")
+
+
+def violations(connection: Connection) -> Violations:
+    """Count the rows that refer to missing rows, by (table, table referred to)."""
+    rows = _fetch(connection, "PRAGMA foreign_key_check")
+    return Counter((row[0], row[2]) for row in rows)
+
+
+def check_foreign_keys(connection: Connection, before: Violations) -> None:
+    """Compare with what was wrong before the migration.
+
+    Raises:
+        ForeignKeyViolationError: There are more such rows than before.
+    """
+    added = violations(connection) - before
+    if added:
+        raise ForeignKeyViolationError(added)
+
+
+def _fetch(connection: Connection, statement: str) -> Sequence[Any]:
+    # Past SQLAlchemy's connection, which would begin a transaction: in one,
+    # PRAGMA foreign_keys does nothing, and Alembic would take it for the
+    # caller's and never commit.
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement)
+        return cursor.fetchall()
+    finally:
+        cursor.close()

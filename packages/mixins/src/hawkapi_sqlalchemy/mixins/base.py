@@ -1,0 +1,46 @@
+"""The two declarative bases."""
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
+
+from hawkapi_sqlalchemy.mixins.naming import naming_convention
+
+
+class Base(DeclarativeBase):
+    """Base of an application's models, with predictable constraint names.
+
+    Every primary key, foreign key, index, unique and check constraint that a
+    model leaves unnamed gets its name from
+    `hawkapi_sqlalchemy.mixins.naming.naming_convention`, so that a migration
+    can name what it drops.
+
+    Example:
+        >>> from sqlalchemy.orm import Mapped, mapped_column
+        >>> class Fruit(Base):
+        ...     __tablename__ = "fruits"
+        ...     id: Mapped[int] = mapped_column(primary_key=True)
+        >>> Fruit.__table__.primary_key.name
+        'pk_fruits'
+    """
+
+    metadata = MetaData(naming_convention=naming_convention())
+
+
+class DataclassBase(MappedAsDataclass, DeclarativeBase):
+    """Base of models that are dataclasses too: typed `__init__`, `repr`, `==`.
+
+    Its tables are in a `MetaData` of their own, apart from those of `Base`,
+    under the same naming convention. As for any dataclass, a model is
+    unhashable unless its class says `eq=False` or `unsafe_hash=True`.
+
+    Example:
+        >>> from sqlalchemy.orm import Mapped, mapped_column
+        >>> class Herb(DataclassBase):
+        ...     __tablename__ = "herbs"
+        ...     id: Mapped[int] = mapped_column(primary_key=True, init=False)
+        ...     name: Mapped[str]
+        >>> Herb("dill")
+        Herb(id=None, name='dill')
+    """
+
+    metadata = MetaData(naming_convention=naming_convention())

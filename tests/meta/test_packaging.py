@@ -1,0 +1,292 @@
+"""The five wheels, built and installed as users install them."""
+
+import email
+import email.message
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import hawkapi_sqlalchemy
+
+pytestmark = pytest.mark.timeout(600)
+
+ROOT = Path(__file__).parents[2]
+VERSION = hawkapi_sqlalchemy.__version__
+PORTIONS = ("alembic", "core", "mixins", "pytest")
+TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+UV = shutil.which("uv", path=TOOLS)
+
+
+def run(*command: object, cwd: Path | None = None) -> str:
+    """Run a command and answer its output; a failure shows it."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@dataclass
+class Environment:
+    """A virtual environment of its own."""
+
+    folder: Path
+
+    @property
+    def programs(self) -> Path:
+        return self.folder / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def python_path(self) -> Path:
+        return self.programs / "python"
+
+    @classmethod
+    def new(cls, folder: Path, *wheels: Path) -> "Environment":
+        """Make one with these wheels and what they need from the index."""
+        new = cls(folder)
+        if UV:
+            run(UV, "venv", "--python", sys.executable, folder)
+        else:
+            run(sys.executable, "-m", "venv", folder)
+        new.pip("install", *wheels)
+        return new
+
+    def pip(self, action: str, *arguments: object) -> None:
+        if UV:
+            run(UV, "pip", action, "--python", self.python_path, *arguments)
+        else:
+            yes = ["--yes"] if action == "uninstall" else []
+            run(self.python_path, "-m", "pip", action, *yes, *arguments)
+
+    def python(self, code: str, *, cwd: Path | None = None) -> str:
+        return run(self.python_path, "-c", textwrap.dedent(code), cwd=cwd)
+
+    def distributions(self) -> dict[str, str]:
+        """Answer the installed distributions, name to version."""
+        output = self.python(
+            """
+            from importlib.metadata import distributions
+            for each in distributions():
+                print(each.name.lower().replace("_", "-"), each.version)
+            """
+        )
+        return dict(line.split() for line in output.splitlines())
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The built wheels, by folder of the package."""
+    built: dict[str, Path] = {}
+    for package in ("meta", *PORTIONS):
+        folder = tmp_path_factory.mktemp(f"wheel-{package}")
+        source = ROOT / "packages" / package
+        if UV:
+            run(UV, "build", "--wheel", "--out-dir", folder, source)
+        else:
+            run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, source)
+        (built[package],) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def everything(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with all five."""
+    return Environment.new(tmp_path_factory.mktemp("everything") / "env", *wheels.values())
+
+
+@pytest.fixture(scope="module")
+def alembic_alone(
+    wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    """An environment as a migration container has it."""
+    return Environment.new(tmp_path_factory.mktemp("alone") / "env", wheels["alembic"])
+
+
+def contents(wheel: Path) -> list[str]:
+    return zipfile.ZipFile(wheel).namelist()
+
+
+def metadata(wheel: Path) -> email.message.Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        return email.message_from_bytes(archive.read(name))
+
+
+@pytest.mark.parametrize("package", ["meta", *PORTIONS])
+def test_a_wheel_holds_the_namespace_alone(wheels, package):
+    tops = {name.partition("/")[0] for name in contents(wheels[package])}
+    distribution = "hawkapi_sqlalchemy" + ("" if package == "meta" else f"_{package}")
+    assert tops == {"hawkapi_sqlalchemy", f"{distribution}-{VERSION}.dist-info"}
+
+
+@pytest.mark.parametrize("package", PORTIONS)
+def test_the_wheel_of_a_portion_holds_its_subpackage_alone_and_is_typed(wheels, package):
+    code = [name for name in contents(wheels[package]) if ".dist-info/" not in name]
+    assert {name.split("/")[1] for name in code} == {package}
+    assert f"hawkapi_sqlalchemy/{package}/__init__.py" in code
+    assert f"hawkapi_sqlalchemy/{package}/py.typed" in code
+
+
+def test_the_wheel_of_meta_holds_the_root_alone_and_is_typed(wheels):
+    code = {name for name in contents(wheels["meta"]) if ".dist-info/" not in name}
+    assert code == {"hawkapi_sqlalchemy/__init__.py", "hawkapi_sqlalchemy/py.typed"}
+
+
+@pytest.mark.parametrize("package", ["meta", *PORTIONS])
+def test_a_wheel_has_the_common_version_a_license_and_a_description(wheels, package):
+    described = metadata(wheels[package])
+    assert described["Version"] == VERSION
+    assert described["License-Expression"] == "MIT"
+    assert len(str(described.get_payload())) > 200
+    assert any(name.endswith("LICENSE") for name in contents(wheels[package]))
+
+
+def test_meta_needs_the_four_portions_in_its_own_version(wheels):
+    needed = metadata(wheels["meta"]).get_all("Requires-Dist") or []
+    plain = {each for each in needed if "extra ==" not in each}
+    assert plain == {f"hawkapi-sqlalchemy-{portion}=={VERSION}" for portion in PORTIONS}
+    for extra in ("mysql", "postgres"):
+        of_extra = {each.partition(";")[0].strip() for each in needed if f"'{extra}'" in each}
+        assert of_extra == {
+            f"hawkapi-sqlalchemy-{portion}[{extra}]=={VERSION}" for portion in ("alembic", "core")
+        }
+
+
+def test_what_is_installed_are_our_own_builds(everything):
+    """An index has another package of this name."""
+    installed = everything.distributions()
+    ours = {name: version for name, version in installed.items() if "hawkapi-sql" in name}
+    assert ours == {
+        "hawkapi-sqlalchemy": VERSION,
+        **{f"hawkapi-sqlalchemy-{portion}": VERSION for portion in PORTIONS},
+    }
+    origins = everything.python(
+        """
+        from importlib.metadata import distributions
+        for each in distributions():
+            if each.name.lower().replace("_", "-").startswith("hawkapi-sqlalchemy"):
+                print(each.read_text("direct_url.json") or "from an index")
+        """
+    )
+    assert len(origins.splitlines()) == 5
+    assert all('"file://' in line for line in origins.splitlines())
+
+
+def test_everything_installed_offers_every_name(everything):
+    everything.python(
+        """
+        from hawkapi_sqlalchemy import Base, TimestampMixin, get_session, init_database
+        from hawkapi_sqlalchemy import DatabaseConfig, session_for
+        from hawkapi_sqlalchemy import get_replica_session
+        from hawkapi_sqlalchemy import DataclassBase, UUIDMixin
+        from hawkapi_sqlalchemy.alembic import run_migrations
+        from hawkapi_sqlalchemy import all_healthy, temporary_database, temporary_session
+        import hawkapi_sqlalchemy
+        for name in hawkapi_sqlalchemy.__all__:
+            getattr(hawkapi_sqlalchemy, name)
+        try:
+            from hawkapi_sqlalchemy import Bass
+        except ImportError as error:
+            assert "Bass" in str(error)
+        else:
+            raise AssertionError("a name that does not exist was imported")
+        """
+    )
+
+
+def test_type_checkers_see_the_names_and_reject_a_misspelt_one(everything, tmp_path):
+    pyright = shutil.which("pyright", path=TOOLS)
+    assert pyright, "pyright is among the development tools of the project"
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text(
+        textwrap.dedent(
+            """
+            from hawkapi_sqlalchemy import Base, DataclassBase, TimestampMixin, UUIDMixin
+            from hawkapi_sqlalchemy.alembic import run_migrations
+            from sqlalchemy.orm import Mapped, mapped_column
+
+            class Plain(Base, UUIDMixin, TimestampMixin):
+                __tablename__ = "plain"
+                title: Mapped[str] = mapped_column()
+
+            class Data(DataclassBase, UUIDMixin, TimestampMixin):
+                __tablename__ = "data"
+                title: Mapped[str] = mapped_column()
+
+            words: list[str] = [Plain(title="a").id, Data(title="a").id, Data("a").title]
+            years: list[int] = [Plain(title="a").created_at.year, Data("a").updated_at.year]
+            newest = Plain.created_at.desc()
+            run_migrations(target_metadata=Base.metadata, url="sqlite://")
+            """
+        )
+    )
+    bad.write_text("from hawkapi_sqlalchemy import Bass\nprint(Bass)\n")
+    checked = [pyright, "--pythonpath", everything.python_path]
+    run(*checked, good, cwd=tmp_path)
+    with pytest.raises(AssertionError, match='"Bass" is unknown import symbol'):
+        run(*checked, bad, cwd=tmp_path)
+
+
+def test_alembic_alone_migrates_a_database(alembic_alone, tmp_path):
+    """A migration container: no web framework, no pytest, no root package."""
+    installed = alembic_alone.distributions()
+    assert installed["hawkapi-sqlalchemy-alembic"] == VERSION
+    assert not {"hawkapi", "pytest", "hawkapi-sqlalchemy", "hawkapi-sqlalchemy-core"} & set(
+        installed
+    )
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (tmp_path / "migrations" / "env.py").write_text(
+        "from hawkapi_sqlalchemy.alembic import run_migrations\n"
+        "run_migrations(target_metadata=None, url='sqlite+aiosqlite:///app.db')\n"
+    )
+    (versions / "one.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        "revision = 'one'\n"
+        "down_revision = None\n"
+        "def upgrade():\n"
+        "    op.create_table('pets', sa.Column('id', sa.Integer, primary_key=True))\n"
+    )
+    run(alembic_alone.programs / "alembic", "upgrade", "head", cwd=tmp_path)
+    tables = alembic_alone.python(
+        """
+        import sqlite3
+        for name, in sqlite3.connect("app.db").execute("SELECT name FROM sqlite_master"):
+            print(name)
+        """,
+        cwd=tmp_path,
+    )
+    assert "pets" in tables.split()
+
+
+def test_removing_meta_leaves_the_portions_working(wheels, tmp_path):
+    environment = Environment.new(tmp_path / "env", *wheels.values())
+    environment.pip("uninstall", "hawkapi-sqlalchemy")
+    assert "hawkapi-sqlalchemy" not in environment.distributions()
+    environment.python(
+        """
+        from hawkapi_sqlalchemy.alembic import run_migrations
+        from hawkapi_sqlalchemy.core import Database
+        from hawkapi_sqlalchemy.mixins import Base
+        from hawkapi_sqlalchemy.pytest import temporary_database
+        import hawkapi_sqlalchemy
+        assert hawkapi_sqlalchemy.__file__ is None, "a root package is left"
+        """
+    )
