@@ -57,15 +57,15 @@ def packaging(session: nox.Session) -> None:
     session.run("pytest", "-q", "tests/meta/test_packaging.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[0])
+# Inside a workspace uv installs its members editable; pip installs them as users get them.
+@nox.session(python=PYTHONS[0], venv_backend="virtualenv")
 def docs(session: nox.Session) -> None:
-    """The site, where every warning is an error."""
-    # Not editable: the reference is read from what users install.
+    """The site, where every warning is an error. The reference is read from what users install."""
     session.install(*OURS, *EXTRAS["docs"])
     session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=PYTHONS[0], venv_backend="virtualenv")
 def quickstart(session: nox.Session) -> None:
     """The example of the README, checked over HTTP."""
     session.install("-r", "examples/quickstart/requirements.txt")

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,7 +88,7 @@ def _port(text: str) -> int:
 
 
 @contextmanager
-def _database(*, temporary: bool) -> Iterator[None]:
+def _database(*, temporary: bool) -> Generator[None]:
     """Choose the database where the environment does not."""
     if not temporary or os.environ.get("DATABASE_URL"):
         yield
