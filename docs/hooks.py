@@ -1,15 +1,11 @@
 """Lay the portions of the namespace into one folder, for the reference."""
 
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
-
-# Interactive examples are read as such only under the plural heading.
-_EXAMPLE = re.compile(r"^( +)Example:$(?=\n +>>>)", re.MULTILINE)
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -36,8 +32,6 @@ def on_config(config: MkDocsConfig) -> None:
             # The portions' empty stubs stand for the package where meta is missing.
             ignore=shutil.ignore_patterns("__pycache__", "__init__.pyi"),
         )
-    for module in Path(folder.name).rglob("*.py"):
-        module.write_text(_EXAMPLE.sub(r"\1Examples:", module.read_text()))
     handlers = config.plugins["mkdocstrings"].config["handlers"]
     handlers["python"]["paths"] = [folder.name]
 

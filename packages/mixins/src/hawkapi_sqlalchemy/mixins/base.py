@@ -14,7 +14,7 @@ class Base(DeclarativeBase):
     `hawkapi_sqlalchemy.mixins.naming.naming_convention`, so that a migration
     can name what it drops.
 
-    Example:
+    Examples:
         >>> from sqlalchemy.orm import Mapped, mapped_column
         >>> class Fruit(Base):
         ...     __tablename__ = "fruits"
@@ -33,7 +33,7 @@ class DataclassBase(MappedAsDataclass, DeclarativeBase):
     under the same naming convention. As for any dataclass, a model is
     unhashable unless its class says `eq=False` or `unsafe_hash=True`.
 
-    Example:
+    Examples:
         >>> from sqlalchemy.orm import Mapped, mapped_column
         >>> class Herb(DataclassBase):
         ...     __tablename__ = "herbs"

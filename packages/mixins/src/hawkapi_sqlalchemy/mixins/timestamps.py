@@ -20,7 +20,7 @@ class TimestampMixin:
     Works with `Base` and `DataclassBase`, before or behind them. In a
     dataclass-style model neither is a parameter of `__init__`.
 
-    Example:
+    Examples:
         >>> from sqlalchemy.orm import Mapped, mapped_column
         >>> from hawkapi_sqlalchemy.mixins import Base
         >>> class Visit(Base, TimestampMixin):

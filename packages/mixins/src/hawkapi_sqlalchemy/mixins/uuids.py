@@ -20,7 +20,7 @@ class UUIDMixin:
     takes `id=` or gets one when it is flushed; a dataclass-style model has one
     as soon as it is made, and no parameter of that name.
 
-    Example:
+    Examples:
         >>> from sqlalchemy.orm import Mapped
         >>> from hawkapi_sqlalchemy.mixins import DataclassBase
         >>> class Ticket(DataclassBase, UUIDMixin):

@@ -35,7 +35,7 @@ async def temporary_database(
         ValueError: `url` is of a kind of server that no database can be made on.
         ConfigurationError: `url` cannot be parsed, or its driver is not async.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> from sqlalchemy import Column, Integer, MetaData, Table, select
         >>> metadata = MetaData()
