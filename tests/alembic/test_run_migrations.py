@@ -73,11 +73,30 @@ def test_an_upgrade_works_inside_a_running_event_loop(project):
     assert project.rows("SELECT name FROM pets") == [("Rex",)]
 
 
-def test_offline_mode_prints_sql_and_opens_nothing(project):
+def test_offline_mode_prints_sql_with_its_values_and_needs_no_database(project):
+    project.add(
+        "two",
+        """
+        pets = sa.table("pets", sa.column("name", sa.String))
+        op.execute(pets.update().values(name="Max"))
+        """,
+        after="one",
+    )
+    address = {} if "sqlite" in project.url else {"host": "127.0.0.1", "port": 1}
+    project.url = make_url(project.url).set(database="nowhere/at/all", **address)
     printed = project.sql()
     assert "CREATE TABLE pets" in printed
     assert "INSERT INTO pets (name) VALUES ('Rex')" in printed
-    assert tables(project) == set()
+    assert "UPDATE pets SET name='Max'" in printed
+
+
+@pytest.mark.dialects("sqlite", "postgresql")
+def test_a_run_without_revisions_is_committed_too(empty_project, database_url):
+    """With one transaction a migration, Alembic makes its table in none."""
+    empty_project.url = database_url
+    empty_project.options = {"configure_kwargs": {"transaction_per_migration": True}}
+    empty_project.upgrade()
+    assert tables(empty_project) == {"alembic_version"}
 
 
 @pytest.mark.dialects("sqlite", "postgresql")

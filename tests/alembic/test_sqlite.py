@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.pool import StaticPool
 
@@ -81,6 +82,21 @@ def test_a_given_connection_gets_its_foreign_keys_back(family, fails):
                 family.upgrade()
         else:
             family.upgrade()
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    engine.dispose()
+
+
+def test_foreign_keys_come_back_after_an_error_between_migrations(family):
+    """Alembic has read its table by then, in a transaction that it leaves open."""
+    engine = create_engine(
+        make_url(family.url).set(drivername="sqlite"), connect_args={"isolation_level": None}
+    )
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    with engine.connect() as connection:
+        connection.connection.execute("PRAGMA foreign_keys=ON")
+        family.connection = connection
+        with pytest.raises(CommandError, match="nope"):
+            family.upgrade("nope")
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     engine.dispose()
 

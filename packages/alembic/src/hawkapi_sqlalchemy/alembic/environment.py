@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from alembic import context
 from sqlalchemy import URL, Connection, Engine, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from alembic import context
 from hawkapi_sqlalchemy.alembic.engines import migration_engine, parse_url
 from hawkapi_sqlalchemy.alembic.errors import MigrationError
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
@@ -36,7 +36,8 @@ def run_migrations(
     a thread and a loop of its own, and the caller waits. If a connection or an
     engine stands in `config.attributes["connection"]`, that is used instead of
     `url`: an engine is not disposed, and a connection that is in a transaction
-    is left for its owner to commit.
+    is left for its owner to commit. An `AsyncEngine` must not pool connections
+    (`NullPool`) if it is used elsewhere: they belong to the loop that made them.
 
     On SQLite a run is one transaction, so a migration that fails leaves
     nothing. Foreign keys are off meanwhile, and checked before it is committed.

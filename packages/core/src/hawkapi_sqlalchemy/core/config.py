@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -24,6 +25,11 @@ _ASYNC_DRIVERS: Mapping[str, str] = {
 }
 
 _SECRET_WORDS = ("password", "passwd", "secret", "token")
+_SECRET_IN_TEXT = re.compile(
+    rf"""(://[^:/@\s]*:).+(?=@)|([\w.-]*(?:{"|".join(_SECRET_WORDS)})[\w.-]*=)[^&\s]+""",
+    re.IGNORECASE,
+)
+"""What a text that is itself a URL or a connection string hides: `//user:***@`, `password=***`."""
 
 
 def _empty() -> dict[str, Any]:
@@ -35,12 +41,20 @@ def _is_secret(key: str) -> bool:
 
 
 def _masked(value: object) -> object:
-    """Hide what a mapping, however deep, holds under a telling key."""
+    """Hide what a value, however deep, holds under a telling key."""
     if isinstance(value, Mapping):
         items: list[tuple[Any, Any]] = list(value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any mapping
         return {key: "***" if _is_secret(str(key)) else _masked(item) for key, item in items}
     if isinstance(value, URL):
         return safe_url(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        several: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # of anything
+        return [_masked(item) for item in several]
+    if isinstance(value, str):
+        return _SECRET_IN_TEXT.sub(r"\1\2***", value)
+    if callable(value):
+        # The text of a bound method or a `partial` would show what it is bound to.
+        return getattr(value, "__qualname__", type(value).__name__)
     return value
 
 

@@ -123,6 +123,9 @@ class Database:
     def check_writable(self, name: str) -> None:
         """Check that a writing session may be opened under a name.
 
+        Args:
+            name: The database's name.
+
         Raises:
             UnknownDatabaseError: The name is not registered.
         """

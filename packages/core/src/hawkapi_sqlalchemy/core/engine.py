@@ -29,6 +29,8 @@ from hawkapi_sqlalchemy.core.sessions import mark_session
 __all__ = ["Engine", "create_engine"]
 
 _ABANDON_TIMEOUT = 5.0
+_QUEUE_ARGUMENTS = ("pool_size", "max_overflow", "pool_timeout", "pool_recycle", "pool_use_lifo")
+"""What a pool that keeps connections takes, and one that keeps none refuses or has no use for."""
 
 
 class Engine:
@@ -59,6 +61,7 @@ class Engine:
         self._policy = policy_for(config)
         self._policy.require_driver()
         self._open: dict[int, Any] = {}
+        self._unwanted: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.engine: AsyncEngine = create_async_engine(
             self._policy.engine_url(), **_engine_kwargs(config, name, self._policy)
@@ -66,7 +69,7 @@ class Engine:
         sync_engine = self.engine.sync_engine
         listen_to_connects(sync_engine, name, config, self._policy)
         listen_to_transactions(sync_engine, name, self._policy)
-        _track(sync_engine, self._open)
+        _track(sync_engine, self._open, self._unwanted)
         self._policy.open()
         self._makers = {access: self._maker(access) for access in Access}
         self.sessionmaker: async_sessionmaker[AsyncSession] = self._makers[Access.WRITE]
@@ -101,6 +104,14 @@ class Engine:
         """Whether a new session would have to wait for a connection."""
         pool = self.engine.pool
         return isinstance(pool, DatabasePool) and pool.free_slots <= 0
+
+    @property
+    def pool_limits(self) -> tuple[int, int] | None:
+        """Connections that the pool keeps, and may open beyond; `None` for one without a bound."""
+        pool = self.engine.pool
+        if isinstance(pool, DatabasePool) and pool.max_overflow >= 0:
+            return pool.size(), pool.max_overflow
+        return None
 
     def session(self, access: Access) -> AsyncSession:
         """Make a session. The caller ends it with `end_session`.
@@ -137,6 +148,7 @@ class Engine:
     def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
         left = list(self._open.values())
         self._open.clear()
+        self._unwanted.clear()
         # The pool is replaced without a word to its connections: their loop is not running.
         self.engine.sync_engine.dispose(close=False)
         self._policy.loop_changed()
@@ -178,7 +190,7 @@ class Engine:
 
     def _unpooled(self) -> AsyncEngine:
         arguments = _engine_kwargs(self.config, self.name, self._policy)
-        for pooled in ("pool_size", "max_overflow", "pool_timeout", "pool_recycle"):
+        for pooled in _QUEUE_ARGUMENTS:
             arguments.pop(pooled, None)
         engine = create_async_engine(
             self._policy.engine_url(), **(arguments | {"poolclass": NullPool})
@@ -190,10 +202,16 @@ class Engine:
         """Close every idle connection; those in use are closed when they come back.
 
         An in-memory SQLite database ends here. Disposing twice does nothing more.
+
+        Raises:
+            RuntimeError: The engine is in use by another event loop that is still running.
         """
+        self.enter_loop()
         try:
             await self.engine.dispose()
         finally:
+            # SQLAlchemy would put these back into a pool that nobody has any more.
+            self._unwanted.update(self._open)
             self._policy.close()
 
 
@@ -246,8 +264,14 @@ def _merged(*mappings: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _track(engine: SyncEngine, connections: dict[int, Any]) -> None:
-    """Know every open connection, also those that a session holds."""
+def _track(engine: SyncEngine, connections: dict[int, Any], unwanted: set[int]) -> None:
+    """Know every open connection, also those that a session holds.
+
+    Args:
+        engine: The engine below the `AsyncEngine`.
+        connections: The open ones, kept up to date.
+        unwanted: Those to close when they come back.
+    """
 
     @event.listens_for(engine, "connect")
     def opened(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -256,13 +280,22 @@ def _track(engine: SyncEngine, connections: dict[int, Any]) -> None:
     @event.listens_for(engine, "close")
     def closed(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         del record
-        connections.pop(id(connection), None)
+        forget(connection)
 
     @event.listens_for(engine, "close_detached")
     def closed_detached(connection: DBAPIConnection) -> None:
-        connections.pop(id(connection), None)
+        forget(connection)
 
-    del opened, closed, closed_detached
+    @event.listens_for(engine, "checkin")
+    def came_back(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        if id(connection) in unwanted:
+            record.close()
+
+    def forget(connection: DBAPIConnection) -> None:
+        connections.pop(id(connection), None)
+        unwanted.discard(id(connection))
+
+    del opened, closed, closed_detached, came_back
 
 
 def _abandon_all(connections: dict[int, Any], policy: DialectPolicy) -> None:

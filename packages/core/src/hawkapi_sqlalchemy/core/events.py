@@ -109,12 +109,7 @@ def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> 
     @event.listens_for(engine, "commit")
     def commit(connection: Connection) -> None:
         error: BaseException | None = connection.info.pop(_ERROR, None)
-        original = getattr(error, "orig", None) or error
-        if (
-            error is not None
-            and original is not None
-            and policy.transaction_is_lost(connection, original)
-        ):
+        if error is not None and policy.transaction_is_lost(connection, _original(error)):
             raise TransactionLostError(
                 f"database {name!r}: an earlier error, swallowed by the application, had already "
                 "rolled the transaction back; nothing of it is stored"
@@ -129,10 +124,18 @@ def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> 
         replacement = _clearer(context, connection, name)
         if not context.is_disconnect and not connection.invalidated and not connection.closed:
             seen = context.sqlalchemy_exception or context.original_exception
-            connection.info[_ERROR] = seen
+            before: BaseException | None = connection.info.get(_ERROR)
+            if before is None or policy.gravity(_original(seen)) >= policy.gravity(
+                _original(before)
+            ):
+                connection.info[_ERROR] = seen
         return replacement
 
     del begin, commit, handle_error
+
+
+def _original(error: BaseException) -> BaseException:
+    return getattr(error, "orig", None) or error
 
 
 def _clearer(context: ExceptionContext, connection: Connection, name: str) -> BaseException | None:

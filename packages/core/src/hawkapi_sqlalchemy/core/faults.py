@@ -186,6 +186,6 @@ def is_retryable(error: BaseException) -> bool:
     Returns:
         `True` for deadlocks, serialisation failures and lock time-outs. A lost connection is not
         among them: whether its COMMIT held is unknown, and running the work again could do it
-        twice.
+        twice. Neither is `PartialCommitError`: running it again would do the stored part twice.
     """
-    return fault_of(error) in _RETRYABLE
+    return not isinstance(error, PartialCommitError) and fault_of(error) in _RETRYABLE

@@ -16,7 +16,7 @@ from tenacity import (
     AsyncRetrying,
     retry_if_exception,
     stop_after_attempt,
-    stop_after_delay,
+    stop_before_delay,
     wait_random_exponential,
 )
 
@@ -62,10 +62,15 @@ class _CommitQueue:
 
     def _after_rollback(self, session: Session, ended: SessionTransaction) -> None:
         del session
-        if not ended.nested:
+        # A flush that fails is rolled back as a transaction of its own kind, and takes with it the
+        # savepoint that it stood in, not more.
+        boundary: SessionTransaction | None = ended
+        while boundary is not None and not boundary.nested:
+            boundary = boundary.parent
+        if boundary is None:
             self._waiting.clear()
             return
-        self._waiting = [each for each in self._waiting if not _within(each.savepoint, ended)]
+        self._waiting = [each for each in self._waiting if not _within(each.savepoint, boundary)]
 
     def _after_end(self, session: Session, ended: SessionTransaction) -> None:
         del session
@@ -147,7 +152,7 @@ async def run_with_retries[T](
     """
     retrying = AsyncRetrying(
         retry=retry_if_exception(is_retryable),
-        stop=stop_after_attempt(attempts) | stop_after_delay(deadline),
+        stop=stop_after_attempt(attempts) | stop_before_delay(deadline),
         wait=wait_random_exponential(multiplier=0.02, max=max_wait),
         reraise=True,
     )

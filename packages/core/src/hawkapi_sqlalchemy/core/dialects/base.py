@@ -87,6 +87,15 @@ class DialectPolicy:
         del connection, error
         return False
 
+    def gravity(self, error: BaseException) -> int:
+        """Rank an error by what it does to the transaction: a later, lighter one hides none.
+
+        Args:
+            error: The driver's error.
+        """
+        del error
+        return 0
+
     def connect_errors(self) -> tuple[type[Exception], ...]:
         """What the driver raises when it cannot connect, beyond `OSError`."""
         return ()

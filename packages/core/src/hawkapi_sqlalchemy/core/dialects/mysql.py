@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import event, text
@@ -14,11 +15,15 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from hawkapi_sqlalchemy.core.access import Access, access_of
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
+from hawkapi_sqlalchemy.core.dialects.transports import abandon
+from hawkapi_sqlalchemy.core.faults import error_code
 
 __all__ = ["MySQLPolicy", "session_settings"]
 
 _DEADLOCK = 1213
 _LOCK_WAIT_TIMEOUT = 1205
+_READ_ONLY = "hawkapi_read_only"
+_GRAVITY: Mapping[str | int | None, int] = {_DEADLOCK: 2, _LOCK_WAIT_TIMEOUT: 1}
 
 
 def session_settings(
@@ -43,7 +48,7 @@ def session_settings(
     settings: dict[str, str] = {}
     if statement_timeout is not None:
         if mariadb:
-            settings["max_statement_time"] = f"{statement_timeout:f}"
+            settings["max_statement_time"] = f"{max(statement_timeout, 0.000001):f}"
         else:
             settings["max_execution_time"] = str(max(1, round(statement_timeout * 1000)))
     if lock_timeout is not None:
@@ -51,6 +56,24 @@ def session_settings(
     if idle_in_transaction_timeout is not None and mariadb:
         settings["idle_transaction_timeout"] = str(math.ceil(idle_in_transaction_timeout))
     return settings
+
+
+async def _connect(**arguments: Any) -> Any:
+    """Connect within the time limit as a whole.
+
+    aiomysql's own covers the TCP handshake alone: a server that hangs after it would be waited for
+    without end. And a connection given up on the way is left open.
+    """
+    import aiomysql  # pyright: ignore[reportMissingTypeStubs]  # it ships none
+
+    connection: Any = aiomysql.Connection(**arguments)
+    try:
+        async with asyncio.timeout(arguments.get("connect_timeout")):
+            await connection._connect()  # noqa: SLF001  # what `aiomysql.connect` itself calls
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class MySQLPolicy(DialectPolicy):
@@ -61,7 +84,7 @@ class MySQLPolicy(DialectPolicy):
 
     def connect_args(self) -> dict[str, Any]:
         """aiomysql's arguments."""
-        return {"connect_timeout": self.config.connect_timeout}
+        return {"connect_timeout": self.config.connect_timeout, "async_creator_fn": _connect}
 
     def connect_errors(self) -> tuple[type[Exception], ...]:
         """aiomysql's exceptions are PyMySQL's."""
@@ -71,9 +94,8 @@ class MySQLPolicy(DialectPolicy):
 
     def abandon(self, driver_connection: Any) -> None:
         """Close the socket without a word to the server."""
-        # A transport of a closed loop cannot schedule its own end.
-        with contextlib.suppress(RuntimeError):
-            driver_connection.close()
+        writer = getattr(driver_connection, "_writer", None)
+        abandon(driver_connection.close, getattr(writer, "transport", None))
 
     def listen(self, engine: Engine) -> None:
         """Set the time limits on each connection, and begin read-only where asked."""
@@ -94,11 +116,19 @@ class MySQLPolicy(DialectPolicy):
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            # Writing transactions start by themselves at the first statement (autocommit=0).
-            if access_of(connection) is Access.READ:
-                connection.exec_driver_sql("START TRANSACTION READ ONLY")
+            # Transactions start by themselves at the first statement (autocommit=0). A read-only
+            # one alone would not do: DDL first commits it, and then runs under the session's mode.
+            read_only = access_of(connection) is Access.READ
+            if connection.info.get(_READ_ONLY, False) is not read_only:
+                mode = "READ ONLY" if read_only else "READ WRITE"
+                connection.exec_driver_sql(f"SET SESSION TRANSACTION {mode}")
+                connection.info[_READ_ONLY] = read_only
 
         del set_limits, begin
+
+    def gravity(self, error: BaseException) -> int:
+        """After a deadlock even ROLLBACK TO SAVEPOINT fails, with an error of its own."""
+        return _GRAVITY.get(error_code(error), 0)
 
     def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
         """A deadlock rolls the whole transaction back, savepoints included.
@@ -108,7 +138,7 @@ class MySQLPolicy(DialectPolicy):
         statement, or everything with `innodb_rollback_on_timeout`; what it did cannot be seen, so
         the setting is asked.
         """
-        code = error.args[0] if error.args else None
+        code = error_code(error)
         if code == _DEADLOCK:
             return True
         if code == _LOCK_WAIT_TIMEOUT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy
+from hawkapi_sqlalchemy.core.dialects.transports import abandon
 
 __all__ = ["PostgreSQLPolicy"]
 
@@ -60,9 +60,7 @@ class PostgreSQLPolicy(DialectPolicy):
 
     def abandon(self, driver_connection: Any) -> None:
         """Close the socket without a word to the server."""
-        # A transport of a closed loop cannot schedule its own end.
-        with contextlib.suppress(RuntimeError):
-            driver_connection.terminate()
+        abandon(driver_connection.terminate, getattr(driver_connection, "_transport", None))
 
     def view_options(self) -> Mapping[str, Any]:
         """`BEGIN READ ONLY`, at no round trip of its own."""
@@ -110,6 +108,8 @@ class PostgreSQLPolicy(DialectPolicy):
                 text(
                     "SELECT current_setting('max_connections')::int"
                     " - current_setting('superuser_reserved_connections')::int"
+                    # PostgreSQL 16 and later
+                    " - coalesce(current_setting('reserved_connections', true)::int, 0)"
                 )
             )
         ).scalar_one()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 import uuid
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.util import await_only
 
 from hawkapi_sqlalchemy.core.access import Access, access_of
@@ -62,7 +63,14 @@ class SQLitePolicy(DialectPolicy):
 
         See https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable.
         """
-        return {"isolation_level": None, "timeout": self._lock_timeout}
+        # Not loaded before there is an SQLite database, like every driver.
+        from hawkapi_sqlalchemy.core.dialects.aiosqlite_connection import connect
+
+        return {
+            "isolation_level": None,
+            "timeout": self._lock_timeout,
+            "async_creator_fn": connect,
+        }
 
     def engine_kwargs(self) -> dict[str, Any]:
         """No ping: a connection to a file has no peer that could be gone."""
@@ -87,7 +95,15 @@ class SQLitePolicy(DialectPolicy):
 
     def abandon(self, driver_connection: Any) -> None:
         """End the connection's thread, which needs no event loop."""
-        driver_connection.stop()
+        # Where a loop runs, aiosqlite reports the end to it, and fails if it is closed by then.
+        elsewhere = threading.Thread(target=driver_connection.stop)
+        try:
+            elsewhere.start()
+        except RuntimeError:
+            # The interpreter is ending: no thread can be started, and no loop runs.
+            driver_connection.stop()
+        else:
+            elsewhere.join()
 
     def loop_changed(self) -> None:
         """Writers of a loop that is gone wait no more."""
@@ -98,6 +114,8 @@ class SQLitePolicy(DialectPolicy):
 
         @event.listens_for(engine, "connect")
         def configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+            # An engine that was disposed may be used again, by an application started anew.
+            self.open()
             self._configure(connection)
             if self.config.statement_timeout is not None:
                 self._watch(record)
@@ -105,6 +123,16 @@ class SQLitePolicy(DialectPolicy):
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             self._begin(connection)
+
+        @event.listens_for(engine, "reset")
+        def reset(
+            connection: DBAPIConnection, record: ConnectionPoolEntry, state: PoolResetState
+        ) -> None:
+            # A COMMIT that a deferred constraint refuses leaves SQLite in the transaction, while
+            # SQLAlchemy takes it for ended (https://www.sqlite.org/lang_transaction.html).
+            driver: Any = record.driver_connection
+            if state.transaction_was_reset and state.asyncio_safe and driver.in_transaction:
+                connection.rollback()
 
         @event.listens_for(engine, "checkin")
         def checkin(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
@@ -119,7 +147,7 @@ class SQLitePolicy(DialectPolicy):
 
         if self.config.statement_timeout is not None:
             _set_deadlines(engine, self.config.statement_timeout)
-        del configure, begin, checkin, gone
+        del configure, begin, reset, checkin, gone
 
     def _configure(self, connection: DBAPIConnection) -> None:
         pragmas: dict[str, str | int] = {"foreign_keys": "ON"}

@@ -18,6 +18,7 @@ __all__ = [
     "handler_of_application",
     "insert_innermost",
     "insert_into_routes",
+    "is_handled",
 ]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
@@ -48,6 +49,19 @@ def handler_of_application(
     return None
 
 
+def is_handled(app: HawkAPI, kind: type[Exception]) -> bool:
+    """Tell whether the application has a handler for exactly this class of errors.
+
+    HawkAPI would replace it by a second one. Without the private table nobody knows, and ours
+    replaces it.
+
+    Args:
+        app: The application.
+        kind: The class.
+    """
+    return kind in _exception_handlers(app)
+
+
 async def answer_of_application(
     app: HawkAPI, request: Request, error: Exception, fallback: ExceptionHandler
 ) -> Response:
@@ -69,28 +83,23 @@ async def answer_of_application(
     return response
 
 
-def insert_innermost(outermost: Middleware, gate: type[Middleware]) -> bool:
+def insert_innermost(outermost: Middleware, gate: type[Middleware]) -> None:
     """Put a middleware behind all others of the application.
 
     Those that are added after ours stand between it and the handlers. One with an
     `after_response` hook holds the whole response back until the background tasks have run: only
     from behind it can a response still be replaced before they do. The chain is followed by
-    `Middleware.app`; where it ends is as far inside as we can get.
+    `Middleware.app`; where it ends, or a middleware hides what is inside it, is as far as we get.
 
     Args:
         outermost: Our middleware, where the chain is followed from.
-        gate: The middleware to insert.
-
-    Returns:
-        Whether there was another middleware to stand behind; if not, nothing is inserted.
+        gate: The middleware to insert, where there is another one to stand behind.
     """
     last = outermost
-    while isinstance(last.app, Middleware):
+    while isinstance(last.app, Middleware) and hasattr(last.app, "app"):
         last = last.app
-    if last is outermost:
-        return False
-    last.app = gate(last.app)
-    return True
+    if last is not outermost:
+        last.app = gate(last.app)
 
 
 def insert_into_routes(routes: list[Route], gate: type[Middleware]) -> None:

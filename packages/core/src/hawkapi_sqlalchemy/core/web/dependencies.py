@@ -40,7 +40,7 @@ def _session(request: Request, name: str, access: Access) -> AsyncSession:
         error = _NoDatabaseError()
         logger.error("%s %s: %s", request.method, request.path, error.detail)
         raise error
-    return exchange.session(name, access)
+    return exchange.session(request, name, access)
 
 
 async def get_session(request: Request) -> AsyncSession:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from hawkapi import HawkAPI, Request, Response
@@ -17,7 +16,7 @@ from hawkapi_sqlalchemy.core.web._hawkapi import (
 )
 from hawkapi_sqlalchemy.core.web.problems import problem_response
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
-from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, UnitOfWork
+from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, Message, UnitOfWork
 
 __all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware"]
 
@@ -26,7 +25,7 @@ logger = logging.getLogger("hawkapi_sqlalchemy")
 EXCHANGE = "hawkapi_sqlalchemy.exchange"
 """The key of the request's `Exchange` in the ASGI scope."""
 
-type Message = MutableMapping[str, Any]
+type Scope = MutableMapping[str, Any]
 type Send = Callable[[Message], Awaitable[None]]
 
 
@@ -37,8 +36,9 @@ class _ResponseReplaced(Exception):  # noqa: N818  # a signal, not an error
 class DatabaseMiddleware(Middleware):
     """Gives each request an exchange, and ends what the request leaves behind.
 
-    The start of the response is held by a gate, as far inside as it can be put: here, or behind
-    the middleware that was added later.
+    The start of the response is held by a gate as far inside as it can be put: behind the
+    middleware that was added later, where there is one. A second gate stands here, for what such
+    a middleware answers by itself.
 
     Args:
         app: The next ASGI application.
@@ -49,21 +49,19 @@ class DatabaseMiddleware(Middleware):
         super().__init__(app)
         self._state = state
         self._owner = state.app
-        self._is_innermost = not insert_innermost(self, CommitGate)
+        insert_innermost(self, CommitGate)
         insert_into_routes(state.app.routes, CommitGate)
 
-    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request."""
         state = self._state
         # HawkAPI does not name itself in the scope; what looks the database up by it would end at
         # whichever application was initialised last.
         scope["app"] = self._owner
-        exchange = scope[EXCHANGE] = Exchange(state)
-        if self._is_innermost:
-            send = _gate(exchange, scope, receive, send)
+        exchange = scope[EXCHANGE] = Exchange(state, receive)
         state.in_flight += 1
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, exchange.receive, _gate(exchange, scope, send))
         except* _ResponseReplaced:
             # Also out of a group, in which a mounted application's task group wraps it.
             pass
@@ -81,15 +79,15 @@ class DatabaseMiddleware(Middleware):
 class CommitGate(Middleware):
     """Holds the start of a response until the request's transaction has ended."""
 
-    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request."""
         try:  # noqa: SIM105  # a context manager costs more than the rest of the gate
-            await self.app(scope, receive, _gate(scope[EXCHANGE], scope, receive, send))
+            await self.app(scope, receive, _gate(scope[EXCHANGE], scope, send))
         except* _ResponseReplaced:
             pass
 
 
-def _gate(exchange: Exchange, scope: Message, receive: Any, send: Send) -> Send:
+def _gate(exchange: Exchange, scope: Scope, send: Send) -> Send:
     """Wrap `send`: a COMMIT that fails replaces the response as a whole.
 
     Messages of a request that asked for no session pass through untouched, at the price of one
@@ -98,11 +96,12 @@ def _gate(exchange: Exchange, scope: Message, receive: Any, send: Send) -> Send:
 
     def gate(message: Message) -> Awaitable[None]:
         if exchange.sealed:
-            return _nothing() if exchange.replaced else send(message)
+            return _nothing() if exchange.replaced_at is gate else send(message)
         if message["type"] == "http.response.start":
             exchange.sealed = True
             if exchange.work is not None:
-                return _end(exchange.work, exchange, scope, receive, send, message)
+                exchange.replaced_at = gate
+                return _end(exchange.work, exchange, scope, send, message)
         return send(message)
 
     return gate
@@ -113,53 +112,40 @@ async def _nothing() -> None:
 
 
 async def _end(
-    work: UnitOfWork,
-    exchange: Exchange,
-    scope: Message,
-    receive: Any,
-    send: Send,
-    start: Message,
+    work: UnitOfWork, exchange: Exchange, scope: Scope, send: Send, start: Message
 ) -> None:
     state = exchange.state
     if not state.commit_when(start["status"]):
         await work.rollback()
-    elif _has_disconnected(receive):
+    elif exchange.has_disconnected():
         logger.info("the client has gone before COMMIT: rolled back")
         await work.rollback()
     else:
         try:
             await work.commit()
         except Exception as error:
-            exchange.replaced = True
-            response = await _failure(state.app, scope, receive, error)
-            await response(scope, receive, send)
+            response = await _failure(state.app, exchange, scope, error)
+            await response(scope, exchange.receive, _without_body(scope, send))
             raise _ResponseReplaced from error
+    # The gate that held the start lets the rest of this response pass.
+    exchange.replaced_at = None
     await send(start)
 
 
-def _has_disconnected(receive: Any) -> bool:
-    """Look whether the server has already reported that the client is gone.
+def _without_body(scope: Scope, send: Send) -> Send:
+    """Send the head of a response alone where the client asked for no more."""
+    if scope["method"] != "HEAD":
+        return send
 
-    The handler has ended, so what is left of the body is not wanted any more. `receive()` is asked
-    for one step and not awaited: a server that has nothing to report would keep it waiting. Only a
-    native coroutine can be asked that way; other servers' (granian's) are not.
-    """
-    if not inspect.iscoroutinefunction(receive):
-        return False
-    # A body that nobody read comes first, as one message for all but the longest.
-    return any(_next_message(receive()) == "http.disconnect" for _ in range(2))
+    def send_head(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        return send(message)
 
-
-def _next_message(call: Coroutine[Any, Any, Message]) -> str | None:
-    try:
-        call.send(None)
-    except StopIteration as stop:
-        return stop.value["type"]
-    finally:
-        call.close()
-    return None
+    return send_head
 
 
-async def _failure(app: HawkAPI, scope: Message, receive: Any, error: Exception) -> Response:
-    request = Request(scope, receive)
+async def _failure(app: HawkAPI, exchange: Exchange, scope: Scope, error: Exception) -> Response:
+    # The handler's own request where it is known: its body has been read, its path has parameters.
+    request = exchange.request or Request(scope, exchange.receive)
     return await answer_of_application(app, request, error, lambda _, exc: problem_response(exc))

@@ -18,7 +18,7 @@ from hawkapi_sqlalchemy.core.errors import (
     PartialCommitError,
 )
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
-from hawkapi_sqlalchemy.core.web._hawkapi import handler_of_application
+from hawkapi_sqlalchemy.core.web._hawkapi import handler_of_application, is_handled
 
 __all__ = ["problem_response", "register_error_handlers"]
 
@@ -82,9 +82,13 @@ def problem_response(error: Exception) -> Response:
     Returns:
         The response: 409, 503 with `Retry-After`, 504 or 500.
     """
-    answer = _ANSWERS.get(fault_of(error), _UNEXPECTED)
-    if isinstance(error, CommitOutcomeUnknownError):
-        answer = _OUTCOME_UNKNOWN
+    cause = error.__cause__ if isinstance(error, PartialCommitError) else error
+    if isinstance(cause, CommitOutcomeUnknownError):
+        return _problem(_OUTCOME_UNKNOWN, error)
+    return _problem(_ANSWERS.get(fault_of(error), _UNEXPECTED), error)
+
+
+def _problem(answer: _Answer, error: Exception) -> Response:
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": answer.title,
@@ -114,14 +118,20 @@ def register_error_handlers(app: HawkAPI) -> None:
     async def answer(request: Request, error: Exception) -> Any:
         handler = handler_of_application(app, error, answer)
         if handler is not None:
-            result = handler(request, error)
-            return await result if inspect.isawaitable(result) else result
+            try:
+                result = handler(request, error)
+                return await result if inspect.isawaitable(result) else result
+            except Exception:
+                # Left to HawkAPI, the answer would tell the database's error in debug mode.
+                logger.exception("the application's handler of a database error failed")
+                return _problem(_UNEXPECTED, error)
         response = problem_response(error)
         _log(request, error, response.status_code)
         return response
 
     for kind in (SQLAlchemyError, HawkAPISQLAlchemyError):
-        app.exception_handler(kind)(answer)
+        if not is_handled(app, kind):
+            app.exception_handler(kind)(answer)
 
 
 def _log(request: Request, error: Exception, status: int) -> None:

@@ -77,18 +77,33 @@ class Startup:
             await asyncio.sleep(_PAUSE)
 
     async def _compare(self, engine: Engine) -> None:
-        accepted = await engine.max_connections()
-        workers = self._state.workers or int(os.environ.get("WEB_CONCURRENCY") or 1)
-        config = engine.config
-        wanted = workers * (config.pool_size + config.max_overflow)
-        if accepted is not None and wanted > accepted:
+        limits = engine.pool_limits
+        if limits is None:
+            return
+        try:
+            accepted = await engine.max_connections()
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("database %r: max_connections is unknown: %s", engine.name, error)
+            return
+        if accepted is None:
+            return
+        size, overflow = limits
+        workers = self._state.workers or _web_concurrency()
+        wanted = workers * (size + overflow)
+        if wanted > accepted:
             logger.warning(
                 "database %r: %d workers with up to %d + %d connections each may open %d, but the "
                 "server accepts %d; lower pool_size or max_overflow, or put a pooler in front",
                 engine.name,
                 workers,
-                config.pool_size,
-                config.max_overflow,
+                size,
+                overflow,
                 wanted,
                 accepted,
             )
+
+
+def _web_concurrency() -> int:
+    """Read how many processes a server was told to run; 1 if it was not told a number."""
+    told = os.environ.get("WEB_CONCURRENCY", "")
+    return int(told) if told.isdecimal() else 1

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
+from typing import Any
 
+from hawkapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access
@@ -13,7 +17,9 @@ from hawkapi_sqlalchemy.core.errors import PartialCommitError, SessionEndedError
 from hawkapi_sqlalchemy.core.sessions import end_session, session_access, session_database
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
-__all__ = ["Exchange", "Outcome", "UnitOfWork"]
+__all__ = ["Exchange", "Message", "Outcome", "UnitOfWork"]
+
+type Message = dict[str, Any]
 
 
 class Outcome(Enum):
@@ -115,15 +121,17 @@ class UnitOfWork:
     async def _end_all(self) -> None:
         sessions = list(self._sessions.values())
         self._sessions.clear()
-        cancelled: asyncio.CancelledError | None = None
+        failure: BaseException | None = None
         for session in sessions:
             try:
                 await end_session(session)
-            except asyncio.CancelledError as error:
-                # Each release goes on by itself; the others must begin theirs all the same.
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+            except BaseException as error:  # noqa: BLE001  # raised below
+                # When cancelled, each release goes on by itself. The others must begin theirs all
+                # the same, whatever it was.
+                if failure is None or isinstance(error, asyncio.CancelledError):
+                    failure = error
+        if failure is not None:
+            raise failure
 
 
 class Exchange:
@@ -131,20 +139,55 @@ class Exchange:
 
     Args:
         state: The application's databases.
+        receive: The server's `receive`.
+
+    Attributes:
+        replaced_at: The gate at which the response was held and not let pass: what still comes
+            from inside it is dropped.
+        request: The request that asked for a session last.
+        sealed: The response has begun.
+        work: The unit of work.
     """
 
-    __slots__ = ("replaced", "sealed", "state", "work")
+    __slots__ = ("_receive", "_seen", "replaced_at", "request", "sealed", "state", "work")
 
-    def __init__(self, state: DatabaseState) -> None:
+    def __init__(self, state: DatabaseState, receive: Callable[[], Awaitable[Message]]) -> None:
         self.state = state
         self.work: UnitOfWork | None = None
+        self.request: Request | None = None
         self.sealed = False
-        self.replaced = False
+        self.replaced_at: object = None
+        self._receive = receive
+        self._seen: list[Message] | None = None
 
-    def session(self, name: str, access: Access) -> AsyncSession:
+    async def receive(self) -> Message:
+        """Receive the request's next message, those first that have only been looked at."""
+        return self._seen.pop(0) if self._seen else await self._receive()
+
+    def has_disconnected(self) -> bool:
+        """Look whether the server has already reported that the client is gone.
+
+        The server's `receive()` is asked for one step and not awaited: one that has nothing to
+        report would keep it waiting. Only a native coroutine can be asked that way; other servers'
+        (granian's) are not. A body that nobody has read yet comes first, as one message for all
+        but the longest; it is kept for who wants to read it.
+        """
+        if not inspect.iscoroutinefunction(self._receive):
+            return False
+        seen: list[Message] = []
+        for _ in range(2):
+            message = _step(self._receive())
+            if message is None:
+                break
+            seen.append(message)
+        self._seen = seen
+        return any(message["type"] == "http.disconnect" for message in seen)
+
+    def session(self, request: Request, name: str, access: Access) -> AsyncSession:
         """Answer the request's session for a database and access.
 
         Args:
+            request: Who asks.
             name: The database's name.
             access: How the session may be used.
 
@@ -158,7 +201,19 @@ class Exchange:
                 "background task or a stream open a session of its own: "
                 "`async with db.session() as session`"
             )
+        self.request = request
         work = self.work
         if work is None:
             work = self.work = UnitOfWork(self.state.database)
         return work.session(name, access)
+
+
+def _step(call: Coroutine[Any, Any, Message]) -> Message | None:
+    """Take one step of a coroutine; answer what it returned, if that ended it."""
+    try:
+        call.send(None)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        call.close()
+    return None
