@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 from hawkapi import HawkAPI
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
 from sybil import Document, Example
 from sybil.parsers.markdown.codeblock import CodeBlockParser
 from sybil.parsers.markdown.lexers import DirectiveInHTMLCommentLexer, RawFencedCodeBlockLexer
 
-from hawkapi_sqlalchemy import Base, Database, DataclassBase
+import hawkapi_sqlalchemy
+from hawkapi_sqlalchemy import Database, mixins
 
 ROOT = Path(__file__).parents[2]
 # The example of this one is the env.py of an application that does not exist.
@@ -64,17 +67,25 @@ class PythonParser(CodeBlockParser):
             eval(code, example.namespace)
 
 
+def fresh_base(base: type[DeclarativeBase]) -> type[DeclarativeBase]:
+    """Make a base like one of ours, without its models."""
+    convention = base.metadata.naming_convention
+    return type(base.__name__, base.__bases__, {"metadata": MetaData(naming_convention=convention)})
+
+
 @pytest.fixture(autouse=True)
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A reader with an empty folder, and no models but those of the page."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("DATABASE_URL", raising=False)
+    # Bases of the page's own: the real ones carry the models of other tests.
+    for name in ("Base", "DataclassBase"):
+        fresh = fresh_base(getattr(mixins, name))
+        monkeypatch.setattr(mixins, name, fresh)
+        monkeypatch.setattr(hawkapi_sqlalchemy, name, fresh)
     known = set(sys.modules)
     yield
-    for base in (Base, DataclassBase):
-        base.registry.dispose()
-        base.metadata.clear()
     for name in set(sys.modules) - known:
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and Path(file).is_relative_to(tmp_path):
