@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import MetaData, insert, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, registry
 
@@ -144,3 +144,25 @@ async def test_an_insert_past_the_session_gets_a_key_too(model):
             assert UUID(await connection.scalar(select(model.__table__.c.id))).version == 4
     finally:
         await engine.dispose()
+
+
+async def test_text_without_a_length_can_be_stored_and_be_unique(database_url: str) -> None:
+    """MariaDB and MySQL would refuse a VARCHAR without a length."""
+
+    class Fresh(DeclarativeBase):
+        metadata = MetaData()
+        type_annotation_map = Base.type_annotation_map
+
+    class Label(Fresh):
+        __tablename__ = "labels"
+
+        text: Mapped[str] = mapped_column(unique=True, primary_key=True)
+
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(Fresh.metadata.create_all)
+        await connection.execute(insert(Label).values(text="x" * 255))
+        stored = await connection.scalar(select(Label.text))
+    await engine.dispose()
+    assert stored == "x" * 255
+    assert DataclassBase.type_annotation_map == Base.type_annotation_map

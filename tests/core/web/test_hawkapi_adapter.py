@@ -17,7 +17,7 @@ from hawkapi_sqlalchemy.core import get_session, web
 from hawkapi_sqlalchemy.core.web import _hawkapi
 from schema import User
 
-PRIVATE = {"_exception_handlers", "_handle_exception"}
+PRIVATE = {"_exception_handlers", "_handle_exception", "_mounts"}
 
 
 def private_names(module) -> set[str]:
@@ -149,3 +149,15 @@ async def test_middleware_that_does_not_say_what_is_inside_it_is_stood_in_front_
     await existing("ada")
 
     assert (await call(app, "POST", "/users")).status == 409
+
+
+def test_without_the_table_of_mounts_no_application_is_adopted() -> None:
+    app = HawkAPI()
+    inner, innermost = HawkAPI(), HawkAPI()
+    app.mount("/inner", inner)
+    inner.mount("/innermost", innermost)
+    assert _hawkapi.mounted_applications(app) == [inner, innermost]
+
+    del app._mounts
+
+    assert _hawkapi.mounted_applications(app) == []

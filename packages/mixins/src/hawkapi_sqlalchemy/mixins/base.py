@@ -1,9 +1,15 @@
 """The two declarative bases."""
 
-from sqlalchemy import MetaData
+from typing import Any
+
+from sqlalchemy import MetaData, String
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
 
 from hawkapi_sqlalchemy.mixins.naming import naming_convention
+
+# MariaDB and MySQL have no text column without a length that an index or a unique constraint could
+# cover; 255 characters fit both (https://mariadb.com/kb/en/innodb-limitations/).
+_TYPES: dict[Any, Any] = {str: String().with_variant(String(255), "mysql", "mariadb")}
 
 
 class Base(DeclarativeBase):
@@ -12,7 +18,8 @@ class Base(DeclarativeBase):
     Every primary key, foreign key, index, unique and check constraint that a
     model leaves unnamed gets its name from
     `hawkapi_sqlalchemy.mixins.naming.naming_convention`, so that a migration
-    can name what it drops.
+    can name what it drops. `Mapped[str]` is text of any length, on MariaDB and
+    MySQL of up to 255 characters, unless the column says otherwise.
 
     Examples:
         >>> from sqlalchemy.orm import Mapped, mapped_column
@@ -24,6 +31,7 @@ class Base(DeclarativeBase):
     """
 
     metadata = MetaData(naming_convention=naming_convention())
+    type_annotation_map = _TYPES
 
 
 class DataclassBase(MappedAsDataclass, DeclarativeBase):
@@ -44,3 +52,4 @@ class DataclassBase(MappedAsDataclass, DeclarativeBase):
     """
 
     metadata = MetaData(naming_convention=naming_convention())
+    type_annotation_map = _TYPES

@@ -19,6 +19,7 @@ __all__ = [
     "insert_innermost",
     "insert_into_routes",
     "is_handled",
+    "mounted_applications",
 ]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
@@ -100,6 +101,19 @@ def insert_innermost(outermost: Middleware, gate: type[Middleware]) -> None:
         last = last.app
     if last is not outermost:
         last.app = gate(last.app)
+
+
+def mounted_applications(app: HawkAPI) -> list[HawkAPI]:
+    """List the HawkAPI applications that are mounted in another, those inside them included.
+
+    Without the private table none are found: their errors are then answered by HawkAPI itself.
+
+    Args:
+        app: The outer application.
+    """
+    mounts: Mapping[str, object] = getattr(app, "_mounts", {})
+    inner = [each for each in mounts.values() if isinstance(each, HawkAPI)]
+    return [each for one in inner for each in (one, *mounted_applications(one))]
 
 
 def insert_into_routes(routes: list[Route], gate: type[Middleware]) -> None:

@@ -13,9 +13,10 @@ from hawkapi_sqlalchemy.core.web._hawkapi import (
     answer_of_application,
     insert_innermost,
     insert_into_routes,
+    mounted_applications,
 )
-from hawkapi_sqlalchemy.core.web.problems import problem_response
-from hawkapi_sqlalchemy.core.web.state import DatabaseState
+from hawkapi_sqlalchemy.core.web.problems import problem_response, register_error_handlers
+from hawkapi_sqlalchemy.core.web.state import STATE, DatabaseState
 from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, Message, UnitOfWork
 
 __all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware"]
@@ -51,6 +52,7 @@ class DatabaseMiddleware(Middleware):
         self._owner = state.app
         insert_innermost(self, CommitGate)
         insert_into_routes(state.app.routes, CommitGate)
+        _adopt(state)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request."""
@@ -81,10 +83,29 @@ class CommitGate(Middleware):
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve one request."""
+        exchange: Exchange | None = scope.get(EXCHANGE)
+        if exchange is None:
+            # A mounted application that is also served by itself, where nobody has a session.
+            await self.app(scope, receive, send)
+            return
         try:  # noqa: SIM105  # a context manager costs more than the rest of the gate
-            await self.app(scope, receive, _gate(scope[EXCHANGE], scope, send))
+            await self.app(scope, receive, _gate(exchange, scope, send))
         except* _ResponseReplaced:
             pass
+
+
+def _adopt(state: DatabaseState) -> None:
+    """Give mounted applications without a database of their own the gate and the error answers.
+
+    Their requests share the unit of work, and have background tasks, middleware and error handlers
+    of their own inside it.
+    """
+    for app in mounted_applications(state.app):
+        if app not in state.adopted and STATE not in vars(app):
+            state.adopted.add(app)
+            app.add_middleware(CommitGate)
+            insert_into_routes(app.routes, CommitGate)
+            register_error_handlers(app)
 
 
 def _gate(exchange: Exchange, scope: Scope, send: Send) -> Send:

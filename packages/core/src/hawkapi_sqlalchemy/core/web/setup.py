@@ -18,14 +18,11 @@ from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
 from hawkapi_sqlalchemy.core.web.readiness import register_readiness
 from hawkapi_sqlalchemy.core.web.routes import check_routes, refuse_early_handlers
 from hawkapi_sqlalchemy.core.web.startup import Startup
-from hawkapi_sqlalchemy.core.web.state import CommitWhen, DatabaseState, is_success
+from hawkapi_sqlalchemy.core.web.state import STATE, CommitWhen, DatabaseState, is_success
 
 __all__ = ["init_database", "resolve_database"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
-
-_STATE = "_hawkapi_sqlalchemy"
-"""Where the application carries what we know of it; the two end together."""
 
 _last: weakref.ref[Database] | None = None
 
@@ -90,15 +87,20 @@ def init_database(
 
     Raises:
         ConfigurationError: Not exactly one of `url`, `config` and `databases`; no primary; a URL
-            with a sync driver, or one that is not installed; or a handler that takes a `Database`
-            was registered before.
+            with a sync driver, or one that is not installed; a handler that takes a `Database`
+            was registered before; or the application shares its container with another one.
     """
     global _last  # noqa: PLW0603  # `resolve_database(None)` is a process-wide question
     database = Database.from_configs(_configs(url, config, databases))
-    state: DatabaseState | None = vars(app).get(_STATE)
+    state: DatabaseState | None = vars(app).get(STATE)
     if state is None:
         refuse_early_handlers(app)
-        state = vars(app)[_STATE] = DatabaseState(app, database)
+        if app.container.has(Database):
+            raise ConfigurationError(
+                "this application's container already leads to another application's Database; "
+                "give each application a container of its own"
+            )
+        state = vars(app)[STATE] = DatabaseState(app, database)
         _attach(app, state, readiness=readiness)
     else:
         logger.warning("init_database was called again for the same application")

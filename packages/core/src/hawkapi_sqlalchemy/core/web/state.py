@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 from hawkapi import HawkAPI
 
 from hawkapi_sqlalchemy.core.database import Database
 
-__all__ = ["CommitWhen", "DatabaseState", "is_success"]
+__all__ = ["STATE", "CommitWhen", "DatabaseState", "is_success"]
+
+STATE = "_hawkapi_sqlalchemy"
+"""Where an application carries what we know of it; the two end together."""
 
 type CommitWhen = Callable[[int], bool]
 """Decides by the response's status whether the request's transaction is committed."""
@@ -35,6 +39,7 @@ class DatabaseState:
         self.drain_timeout = 0.0
         self.workers: int | None = None
         self.in_flight = 0
+        self.adopted: weakref.WeakSet[HawkAPI] = weakref.WeakSet()
         self._replaced: list[Database] = []
 
     def use(
