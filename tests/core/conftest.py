@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from hawkapi import HawkAPI
 from hawkapi.testing import TestClient
-from schema import Base, User
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig, init_database
+from schema import Base, User
 
 
 async def create_tables(url: str) -> None:

@@ -93,7 +93,9 @@ def documented(text: str, title: str) -> set[str]:
 
 
 def parameters(function: Callable[..., Any]) -> set[str]:
-    return set(inspect.signature(function).parameters) - {"self", "cls"}
+    names = set(inspect.signature(function).parameters) - {"self", "cls"}
+    # What begins with an underscore is for HawkAPI to fill, as a dependency of the dependency.
+    return {name for name in names if not name.startswith("_")}
 
 
 def raised(function: Callable[..., Any]) -> set[str]:

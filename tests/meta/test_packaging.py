@@ -40,6 +40,21 @@ def run(*command: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+MAKO = """
+from alembic import op
+import sqlalchemy as sa
+${imports if imports else ""}
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+def upgrade():
+    ${upgrades if upgrades else "pass"}
+
+def downgrade():
+    ${downgrades if downgrades else "pass"}
+"""
+
+
 @dataclass
 class Environment:
     """A virtual environment of its own."""
@@ -206,6 +221,86 @@ def test_everything_installed_offers_every_name(everything):
             raise AssertionError("a name that does not exist was imported")
         """
     )
+
+
+def test_a_user_s_application_and_its_tests_work_from_the_wheels(everything, tmp_path):
+    """With warnings as errors: pytest judges what is installed, not what is in this tree."""
+    (tmp_path / "shop.py").write_text(
+        textwrap.dedent(
+            """
+            from hawkapi import Depends, HawkAPI
+            from hawkapi_sqlalchemy import Base, TimestampMixin, all_healthy
+            from hawkapi_sqlalchemy import get_replica_session, get_session, init_database
+            from sqlalchemy import select
+            from sqlalchemy.ext.asyncio import AsyncSession
+            from sqlalchemy.orm import Mapped, mapped_column
+
+            class Item(Base, TimestampMixin):
+                __tablename__ = "items"
+                id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+                name: Mapped[str] = mapped_column(unique=True)
+
+            app = HawkAPI(health_url=None)
+            init_database(app, url="sqlite+aiosqlite:///shop.db")
+
+            @app.post("/items")
+            async def add(name: str, session: AsyncSession = Depends(get_session)):
+                session.add(Item(name=name))
+                return {"ok": True}
+
+            @app.get("/items")
+            async def names(session: AsyncSession = Depends(get_replica_session)):
+                return list(await session.scalars(select(Item.name)))
+
+            @app.get("/healthz")
+            async def healthz():
+                return await all_healthy(app.state.db)
+            """
+        )
+    )
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (tmp_path / "migrations" / "versions").mkdir(parents=True)
+    (tmp_path / "migrations" / "env.py").write_text(
+        "from hawkapi_sqlalchemy.alembic import run_migrations\n"
+        "from shop import Base\n"
+        'run_migrations(target_metadata=Base.metadata, url="sqlite+aiosqlite:///shop.db")\n'
+    )
+    (tmp_path / "migrations" / "script.py.mako").write_text(MAKO)
+    (tmp_path / "test_shop.py").write_text(
+        textwrap.dedent(
+            """
+            import pytest
+            from hawkapi import testing
+            from hawkapi_sqlalchemy import Base, temporary_database
+            from shop import Item, app
+
+            @pytest.fixture
+            async def db():
+                async with temporary_database(Base.metadata) as database:
+                    yield database
+
+            async def test_an_item(db):
+                async with db.session() as session:
+                    session.add(Item(name="pen"))
+
+            async def test_the_application():
+                client = testing.TestClient(app)
+                statuses = [(await client.async_post("/items?name=pen")).status_code for _ in "ab"]
+                assert statuses == [201, 409]
+                assert (await client.async_get("/items")).json() == ["pen"]
+                assert (await client.async_get("/healthz")).json() == {"primary": True}
+                await app.state.db.dispose()
+            """
+        )
+    )
+    alembic = [everything.python_path, "-m", "alembic"]
+    run(*alembic, "revision", "--autogenerate", "-m", "items", cwd=tmp_path)
+    run(*alembic, "upgrade", "head", cwd=tmp_path)
+    assert "CREATE TABLE items" in run(*alembic, "upgrade", "head", "--sql", cwd=tmp_path)
+
+    pytest_run = [everything.python_path, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
+    options = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+    assert "2 passed" in run(*pytest_run, *options, cwd=tmp_path)
 
 
 def test_type_checkers_see_the_names_and_reject_a_misspelt_one(everything, tmp_path):

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from hawkapi_sqlalchemy.core import ConfigurationError, Database
+from hawkapi_sqlalchemy.core import CannotConnectError, ConfigurationError, Database
 from hawkapi_sqlalchemy.pytest import temporary_database, temporary_session
 
 METADATA = MetaData()
@@ -176,6 +176,25 @@ async def test_a_session_left_open_does_not_hold_the_removal_up(database_url):
     assert not await exists(database_url, name)
     await left_open.invalidate()
     await left_open.close()
+
+
+@pytest.mark.timeout(15)
+@pytest.mark.parametrize("place", ["", "/file.db"], ids=["memory", "file"])
+async def test_on_sqlite_too_a_session_left_open_does_not_hold_the_removal_up(place):
+    """Waiting for its lock would take half a minute, and fail then."""
+    async with temporary_database(METADATA, url=f"sqlite+aiosqlite://{place}") as database:
+        left_open = database.get().sessionmaker()
+        await left_open.execute(insert(PETS))
+    await left_open.close()
+
+
+@pytest.mark.dialects("postgresql", "mariadb")
+async def test_a_server_that_cannot_be_reached_is_named_without_the_password(dialect):
+    driver = {"postgresql": "postgresql+asyncpg", "mariadb": "mysql+aiomysql"}[dialect]
+    with pytest.raises(CannotConnectError, match=r"127\.0\.0\.1:1") as caught:
+        async with temporary_database(METADATA, url=f"{driver}://ada:s3cret@127.0.0.1:1/app"):
+            pytest.fail("was not reached")
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_a_kind_of_server_that_is_not_supported_is_refused():

@@ -167,7 +167,6 @@ async def test_a_cancelled_question_leaves_no_connection_checked_out(
     database_url: str, make_database: Any
 ) -> None:
     database: Database = make_database(database_url)
-    await all_healthy(database)
     for steps in range(0, 20, 3):
         asking = asyncio.create_task(all_healthy(database))
         for _ in range(steps):

@@ -324,13 +324,16 @@ async def test_a_cancelled_wait_for_another_process_does_not_block_its_task_for_
         await add(holder)
         waiter = asyncio.create_task(begin(database, asyncio.Event()))
         await until(lambda: policy._turnstile._holder is not None)
+        [left] = database.get()._open.values()
         waiter.cancel()
         await asyncio.wait([waiter])
         assert waiter.cancelled()
         assert policy._turnstile._holder is None
     assert database.checked_out == 0
-    async with database.session() as session:
-        await add(session)
+    async with asyncio.timeout(10):
+        async with database.session() as session:
+            await add(session)
+        await asyncio.wrap_future(left._ended)
 
 
 async def test_a_cancelled_statement_keeps_no_lock_while_its_traceback_lives(
@@ -338,8 +341,6 @@ async def test_a_cancelled_statement_keeps_no_lock_while_its_traceback_lives(
 ) -> None:
     """SQLite keeps a closed connection's transaction as long as a statement of it exists."""
     database: Database = make_database(counters, lock_timeout=2)
-    async with database.session() as session:
-        await add(session)
     kept: list[BaseException] = []
     for steps in range(1, 40):
         session = database.open()

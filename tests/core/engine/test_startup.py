@@ -92,7 +92,7 @@ async def test_start_up_fails_with_what_the_server_said(
     app: HawkAPI, lifespan: Lifespan, database_url: str
 ) -> None:
     url = make_url(database_url).set(password="s3cret").render_as_string(hide_password=False)
-    init_database(app, url=url, startup_timeout=0.3)
+    init_database(app, url=url, startup_timeout=1.5)
     message = await fails(lifespan, app)
     assert "password" in message
     assert "s3cret" not in message

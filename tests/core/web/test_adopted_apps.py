@@ -81,3 +81,18 @@ def test_two_applications_with_one_container_are_refused() -> None:
 
     with pytest.raises(ConfigurationError, match="container of its own"):
         init_database(HawkAPI(container=container), url="sqlite+aiosqlite://")
+
+
+async def test_a_route_with_middleware_that_comes_after_the_first_request_has_its_gate(
+    app: HawkAPI, ran: list[str]
+) -> None:
+    assert (await call(app, "GET", "/livez")).status == 200
+
+    @app.post("/late", middleware=[Hooked])
+    async def late(tasks: BackgroundTasks, session: AsyncSession = Depends(get_session)) -> dict:
+        session.add(User(email="ada"))
+        tasks.add_task(ran.append, "task")
+        return {"ok": True}
+
+    statuses = [(await call(app, "POST", "/late")).status for _ in range(2)]
+    assert (statuses, ran) == ([201, 409], ["task"])

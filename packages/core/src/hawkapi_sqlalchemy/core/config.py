@@ -24,7 +24,7 @@ _ASYNC_DRIVERS: Mapping[str, str] = {
     "mariadb": "aiomysql",
 }
 
-_SECRET_WORDS = ("password", "passwd", "secret", "token")
+_SECRET_WORDS = ("password", "passwd", "pwd", "secret", "token", "api_key", "credential")
 _SECRET_IN_TEXT = re.compile(
     rf"""(://[^:/@\s]*:).+(?=@)|([\w.-]*(?:{"|".join(_SECRET_WORDS)})[\w.-]*=)[^&\s]+""",
     re.IGNORECASE,
@@ -50,6 +50,8 @@ def _masked(value: object) -> object:
     if isinstance(value, (list, tuple, set, frozenset)):
         several: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # of anything
         return [_masked(item) for item in several]
+    if isinstance(value, bytes):
+        return _masked(value.decode(errors="replace"))
     if isinstance(value, str):
         return _SECRET_IN_TEXT.sub(r"\1\2***", value)
     if callable(value):
@@ -116,8 +118,9 @@ class DatabaseConfig:
             (https://www.sqlite.org/pragma.html#pragma_synchronous).
 
     Raises:
-        ConfigurationError: The URL cannot be parsed, or its driver is not one of the above; for a
-            sync driver the message names the async one.
+        ConfigurationError: The URL cannot be parsed, or its driver is not one of the above (for a
+            sync driver the message names the async one); a time limit is not positive; or
+            `engine_kwargs` and `session_kwargs` ask for AUTOCOMMIT or two-phase commit.
     """
 
     url: str | URL
@@ -143,6 +146,13 @@ class DatabaseConfig:
         _check_driver(self.sqlalchemy_url)
         if self.pgbouncer and self.sqlalchemy_url.get_backend_name() != "postgresql":
             raise ConfigurationError("pgbouncer=True needs a postgresql+asyncpg URL")
+        if str(self.engine_kwargs.get("isolation_level", "")).upper() == "AUTOCOMMIT":
+            raise ConfigurationError(
+                "engine_kwargs isolation_level='AUTOCOMMIT' would store each statement by itself, "
+                "and a rollback would undo nothing"
+            )
+        if self.session_kwargs.get("twophase"):
+            raise ConfigurationError("session_kwargs twophase=True is not supported")
         for name in (
             "pool_timeout",
             "connect_timeout",

@@ -21,7 +21,7 @@ from hawkapi_sqlalchemy.core.errors import (
 from hawkapi_sqlalchemy.core.sessions import end_session
 from hawkapi_sqlalchemy.core.transactions import run_with_retries
 
-__all__ = ["PRIMARY", "REPLICA", "Database"]
+__all__ = ["PRIMARY", "REPLICA", "Database", "is_replica"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
@@ -29,6 +29,11 @@ PRIMARY = "primary"
 REPLICA = "replica"
 
 _DRAIN_POLL = 0.02
+
+
+def is_replica(name: str) -> bool:
+    """Tell by its name whether a database is a replica: `replica`, or one of a set, `replica:0`."""
+    return name.partition(":")[0] == REPLICA
 
 
 class Database:
@@ -163,7 +168,7 @@ class Database:
         if access is Access.WRITE:
             self.check_writable(name)
         engine = self.get(name)
-        if engine.name == REPLICA or engine.name != name or engine.config.read_only:
+        if is_replica(engine.name) or engine.name != name or engine.config.read_only:
             access = Access.READ
         return engine, access
 
@@ -255,15 +260,17 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
+        drained = True
         while (left := self.checked_out) or busy():
             if loop.time() >= deadline:
+                drained = False
                 logger.warning(
                     "shutting down with %d connections still in use after %g s", left, timeout
                 )
                 break
             await asyncio.sleep(_DRAIN_POLL)
         await self.dispose()
-        return not left
+        return drained
 
     async def dispose(self) -> None:
         """Dispose every engine. One failure does not stop the rest.

@@ -71,21 +71,26 @@ class Engine:
         listen_to_transactions(sync_engine, name, self._policy)
         _track(sync_engine, self._open, self._unwanted)
         self._policy.open()
+        # For connections that are taken from the engine itself.
+        sync_engine.update_execution_options(**self._options(Access.MANUAL))
         self._makers = {access: self._maker(access) for access in Access}
         self.sessionmaker: async_sessionmaker[AsyncSession] = self._makers[Access.WRITE]
         # Without a dispose (a test client runs no shut-down) the drivers would complain of
         # forgotten connections at some later time.
-        self._finalizer = weakref.finalize(self, _abandon_all, self._open, self._policy)
+        # It watches what every session and connection refers to, which may outlive this wrapper.
+        weakref.finalize(sync_engine, _abandon_all, self._open, self._policy)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.config!r})"
 
+    def _options(self, access: Access) -> dict[str, Any]:
+        if access is Access.READ or self.config.read_only:
+            return {OPTION: Access.READ, **self._policy.view_options()}
+        return {OPTION: access}
+
     def _maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        options: dict[str, Any] = {OPTION: access}
-        if access is Access.READ:
-            options |= self._policy.view_options()
         arguments: dict[str, Any] = {
-            "bind": self.engine.execution_options(**options),
+            "bind": self.engine.execution_options(**self._options(access)),
             "expire_on_commit": False,
             # A session that is used after its end raises, where SQLAlchemy's default would begin
             # a transaction that nobody commits.
@@ -241,7 +246,11 @@ def _engine_kwargs(config: DatabaseConfig, name: str, policy: DialectPolicy) -> 
         **policy.engine_kwargs(),
         **given,
     }
-    if issubclass(arguments["poolclass"], QueuePool):
+    if "pool" in given:
+        # A pool that is there already takes none of these.
+        for argument in ("poolclass", "pool_logging_name", "pool_recycle", "pool_pre_ping"):
+            arguments.pop(argument, None)
+    elif issubclass(arguments["poolclass"], QueuePool):
         sizes = {
             "pool_size": config.pool_size,
             "max_overflow": config.max_overflow,

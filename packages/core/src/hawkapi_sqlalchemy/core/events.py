@@ -59,7 +59,8 @@ def listen_to_connects(
     """
     where = address_of(config.sqlalchemy_url)
     password = config.password if callable(config.password) else None
-    refusals = (OSError, *policy.connect_errors())
+    # A host name that cannot be encoded is a UnicodeError.
+    refusals = (OSError, UnicodeError, *policy.connect_errors())
 
     @event.listens_for(engine, "do_connect")
     def connect(
@@ -123,6 +124,7 @@ def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> 
             return None
         replacement = _clearer(context, connection, name)
         if not context.is_disconnect and not connection.invalidated and not connection.closed:
+            policy.after_error(connection)
             seen = context.sqlalchemy_exception or context.original_exception
             before: BaseException | None = connection.info.get(_ERROR)
             if before is None or policy.gravity(_original(seen)) >= policy.gravity(

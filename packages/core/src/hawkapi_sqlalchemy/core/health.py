@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterable
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.database import PRIMARY, Database
 from hawkapi_sqlalchemy.core.engine import Engine
 
 __all__ = ["all_healthy", "database_healthy", "session_healthy"]
+
+logger = logging.getLogger("hawkapi_sqlalchemy")
 
 _TIMEOUT = 2.0
 
@@ -23,7 +25,8 @@ _stragglers: set[asyncio.Task[bool]] = set()
 async def _answers(probe: Awaitable[object]) -> bool:
     try:
         await probe
-    except (SQLAlchemyError, OSError, RuntimeError):
+    except Exception as error:  # noqa: BLE001  # a probe answers, whatever it meets
+        logger.debug("health probe failed: %s", type(error).__name__)
         return False
     return True
 

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,11 @@ _FLUSHED = "hawkapi_flushed"
 
 _RELEASE_TIMEOUT = 5.0
 """Seconds that a rollback may take before the connection is given up instead."""
+
+_INVALIDATE_TIMEOUT = 1.0
+"""Seconds that giving a connection up may take before it is dropped without a farewell."""
+_BUSY_POLL = 0.01
+"""Seconds between two looks at a session that another task is still using."""
 
 _STILL_ALLOWED = frozenset({"close", "info", "sync_session", "sync_session_class"})
 """What an ended session still answers: a second close does no harm."""
@@ -81,7 +86,9 @@ def _note_flush(session: Session, _: object) -> None:
 
 
 def _forget_flush(session: Session) -> None:
-    session.info.pop(_FLUSHED, None)
+    # SQLAlchemy reports the release of a savepoint through the same event.
+    if session.get_nested_transaction() is None:
+        session.info.pop(_FLUSHED, None)
 
 
 def session_database(session: AsyncSession) -> str:
@@ -121,17 +128,41 @@ async def end_session(session: AsyncSession) -> None:
 async def _release(session: AsyncSession) -> None:
     try:
         async with asyncio.timeout(_RELEASE_TIMEOUT):
-            await session.close()
-    except (SQLAlchemyError, OSError) as error:
+            await _close(session)
+    except Exception as error:  # noqa: BLE001  # whatever it was, the connection must not stay
         # The connection is gone or hangs; what it had open, the server rolls back.
         logger.warning(
             "database %r: rollback failed, the connection is given up: %s",
             session_database(session),
             type(error).__name__,
         )
-        await session.invalidate()
+        await _invalidate(session)
     finally:
         _seal(session)
+
+
+async def _close(session: AsyncSession) -> None:
+    while True:
+        try:
+            await session.close()
+        except IllegalStateChangeError:
+            # Another task is still inside the session; it may end once that has come back.
+            await asyncio.sleep(_BUSY_POLL)
+        else:
+            return
+
+
+async def _invalidate(session: AsyncSession) -> None:
+    # Drivers first try a farewell; SQLite's waits as long as its thread does, for a lock say.
+    try:
+        async with asyncio.timeout(_INVALIDATE_TIMEOUT):
+            await session.invalidate()
+    except Exception as error:  # noqa: BLE001  # nothing is left to try
+        logger.warning(
+            "database %r: giving a connection up failed: %s",
+            session_database(session),
+            type(error).__name__,
+        )
 
 
 def _seal(session: AsyncSession) -> None:

@@ -73,7 +73,6 @@ class _CommitQueue:
         self._waiting = [each for each in self._waiting if not _within(each.savepoint, boundary)]
 
     def _after_end(self, session: Session, ended: SessionTransaction) -> None:
-        del session
         if ended.parent is not None:
             return
         # Here the connection is back in the pool: a callback may use the database itself.
@@ -81,6 +80,12 @@ class _CommitQueue:
         self._waiting.clear()
         for callback in due:
             _run(callback)
+        if due and session.in_transaction():
+            logger.error(
+                "an on_commit callback used the session whose COMMIT it followed; what it did "
+                "there is rolled back. Open one of its own: `async with db.session() as session`"
+            )
+            session.rollback()
 
 
 def _is_nested(transaction: SessionTransaction | None) -> bool:
@@ -112,6 +117,9 @@ def on_commit(session: AsyncSession | Session, callback: Callable[..., object], 
     to the pool, and before `commit()` returns: in a request that is before the response leaves.
     Those registered inside a savepoint that is rolled back are dropped; so are all of them when
     the transaction is.
+
+    A callback that needs the database opens a session of its own; what it does with the one that
+    has committed is rolled back, and logged as an error.
 
     Args:
         session: The session whose commit is waited for.

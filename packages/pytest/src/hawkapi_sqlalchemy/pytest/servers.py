@@ -8,9 +8,10 @@ from uuid import uuid4
 
 from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
+from hawkapi_sqlalchemy.core import DatabaseConfig, create_engine
 from hawkapi_sqlalchemy.pytest._shield import finished
 
 _SERVERS = {"postgresql", "mariadb", "mysql"}
@@ -28,6 +29,8 @@ async def database_of_its_own(url: URL) -> AsyncGenerator[URL]:
 
     Raises:
         ValueError: No database can be made on this kind of server.
+        ConfigurationError: The URL's driver is not installed.
+        CannotConnectError: The server cannot be reached.
     """
     kind = url.get_backend_name()
     if kind == "sqlite":
@@ -43,7 +46,11 @@ async def database_of_its_own(url: URL) -> AsyncGenerator[URL]:
             "or MySQL"
         )
     name = f"hawkapi_test_{uuid4().hex}"
-    server = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    config = DatabaseConfig(url, engine_kwargs={"poolclass": NullPool})
+    engine = create_engine(config, name="temporary").engine
+    server = engine.execution_options(isolation_level="AUTOCOMMIT")
+    # A server that cannot be reached has nothing to drop.
+    await _execute(server, "SELECT 1")
     try:
         # Uninterrupted: a CREATE that is cancelled may be carried out all the same.
         await finished(_execute(server, f"CREATE DATABASE {name}"))

@@ -55,9 +55,10 @@ async def temporary_database(
             async with engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
             yield database
-            if engine.dialect.name == "sqlite":
-                # A server's database is dropped as a whole, without waiting for
-                # the locks of a session that a test left open.
+            if engine.dialect.name == "sqlite" and not database.checked_out:
+                # A server's database is dropped as a whole, and SQLite's is removed with
+                # its file or its memory: neither waits for the locks of a session that a
+                # test left open.
                 async with engine.begin() as connection:
                     await connection.run_sync(metadata.drop_all)
         finally:

@@ -87,6 +87,13 @@ class DialectPolicy:
         del connection, error
         return False
 
+    def after_error(self, connection: Connection) -> None:
+        """Note, or repair, what an error did to the transaction.
+
+        Args:
+            connection: The connection that reported it; it is still open.
+        """
+
     def gravity(self, error: BaseException) -> int:
         """Rank an error by what it does to the transaction: a later, lighter one hides none.
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy
 from hawkapi_sqlalchemy.core.dialects.transports import abandon
@@ -48,8 +50,13 @@ class PostgreSQLPolicy(DialectPolicy):
                 "prepared_statement_cache_size": 0,
                 "prepared_statement_name_func": str,
             }
-        elif limits := self._time_limits():
-            arguments["server_settings"] = limits
+            return arguments
+        settings = self._time_limits()
+        if self.config.read_only:
+            # Holds outside transactions too, where BEGIN READ ONLY says nothing.
+            settings["default_transaction_read_only"] = "on"
+        if settings:
+            arguments["server_settings"] = settings
         return arguments
 
     def connect_errors(self) -> tuple[type[Exception], ...]:
@@ -67,7 +74,17 @@ class PostgreSQLPolicy(DialectPolicy):
         return {"postgresql_readonly": True}
 
     def listen(self, engine: Engine) -> None:
-        """Set the time limits inside each transaction where a pooler forbids session settings."""
+        """Guard the pool; set the limits inside transactions where a pooler forbids settings."""
+
+        @event.listens_for(engine, "checkin")
+        def checkin(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+            # Two tasks on one session can leave the adapter believing that nothing is open, while
+            # the server is in a transaction: nobody after them may inherit it.
+            driver: Any = record.driver_connection
+            if connection is not None and driver.is_in_transaction():
+                record.invalidate()
+
+        del checkin
         limits = self._time_limits()
         if not self.config.pgbouncer or not limits:
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 import time
 import uuid
 from typing import Any
@@ -25,6 +24,7 @@ __all__ = ["SQLitePolicy"]
 _LOCK_TIMEOUT = 30.0
 _QUERY_ONLY = "hawkapi_query_only"
 _DEADLINE = "hawkapi_deadline"
+_LOST = "hawkapi_lost"
 _PROGRESS_STEPS = 10_000
 """Virtual machine steps between two looks at the deadline: some tenths of a millisecond."""
 
@@ -46,7 +46,9 @@ class SQLitePolicy(DialectPolicy):
         self._keeper: sqlite3.Connection | None = None
         self.in_memory = _is_in_memory(self._url)
         if self.in_memory:
-            query = {key: value for key, value in self._url.query.items() if key != "mode"}
+            # Not one cache for all: its table locks refuse at once, where memdb's wait.
+            dropped = ("mode", "cache")
+            query = {key: value for key, value in self._url.query.items() if key not in dropped}
             self._url = self._url.set(
                 database=f"file:/hawkapi-{uuid.uuid4().hex}",
                 query={**query, "vfs": "memdb", "uri": "true"},
@@ -95,15 +97,7 @@ class SQLitePolicy(DialectPolicy):
 
     def abandon(self, driver_connection: Any) -> None:
         """End the connection's thread, which needs no event loop."""
-        # Where a loop runs, aiosqlite reports the end to it, and fails if it is closed by then.
-        elsewhere = threading.Thread(target=driver_connection.stop)
-        try:
-            elsewhere.start()
-        except RuntimeError:
-            # The interpreter is ending: no thread can be started, and no loop runs.
-            driver_connection.stop()
-        else:
-            elsewhere.join()
+        driver_connection.stop()
 
     def loop_changed(self) -> None:
         """Writers of a loop that is gone wait no more."""
@@ -173,6 +167,7 @@ class SQLitePolicy(DialectPolicy):
     def _begin(self, connection: Connection) -> None:
         access = access_of(connection)
         info = connection.info
+        info.pop(_LOST, None)
         query_only = access is Access.READ
         if info.get(_QUERY_ONLY, False) is not query_only:
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
@@ -186,11 +181,22 @@ class SQLitePolicy(DialectPolicy):
         self._turnstile.enter(info)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
-        """Some errors roll the transaction back: https://www.sqlite.org/lang_transaction.html."""
-        del error
+    def after_error(self, connection: Connection) -> None:
+        """Some errors roll the transaction back: https://www.sqlite.org/lang_transaction.html.
+
+        Each statement after such a one would be stored by itself. It gets a transaction, which
+        COMMIT then refuses.
+        """
         driver: Any = connection.connection.driver_connection
-        return not driver.in_transaction
+        adapted = connection.connection.dbapi_connection
+        if adapted is not None and connection.in_transaction() and not driver.in_transaction:
+            connection.info[_LOST] = True
+            cursor_execute(adapted, "BEGIN")
+
+    def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
+        """Tell what `after_error` has seen."""
+        del error
+        return connection.info.get(_LOST, False)
 
 
 def _is_in_memory(url: URL) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hawkapi import HawkAPI, HTTPException, Request
+from hawkapi import Depends, HawkAPI, HTTPException, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access
@@ -43,7 +43,24 @@ def _session(request: Request, name: str, access: Access) -> AsyncSession:
     return exchange.session(request, name, access)
 
 
-async def get_session(request: Request) -> AsyncSession:
+async def _watch_handler(request: Request) -> AsyncGenerator[None]:
+    """Learn whether the handler returned.
+
+    HawkAPI resumes a generator only then; after an exception it closes it, or forgets it.
+    """
+    exchange: Exchange | None = request.scope.get(EXCHANGE)
+    if exchange is None:
+        yield
+        return
+    exchange.unfinished += 1
+    yield
+    exchange.unfinished -= 1
+
+
+_WATCH = Depends(_watch_handler)
+
+
+async def get_session(request: Request, _watch: object = _WATCH) -> AsyncSession:
     """Answer the request's writing session on the primary database.
 
     Every dependency of a request that asks for it gets the same session. It is committed before
@@ -68,7 +85,7 @@ async def get_session(request: Request) -> AsyncSession:
     return _session(request, PRIMARY, Access.WRITE)
 
 
-async def get_replica_session(request: Request) -> AsyncSession:
+async def get_replica_session(request: Request, _watch: object = _WATCH) -> AsyncSession:
     """Answer the request's read-only session, on the replica where there is one.
 
     Without a registered `"replica"` it reads from the primary. In both cases the server refuses
@@ -98,7 +115,7 @@ class SessionDependency:
         self.name = name
         self.commit = commit
 
-    async def __call__(self, request: Request) -> AsyncSession:
+    async def __call__(self, request: Request, _watch: object = _WATCH) -> AsyncSession:
         """Answer the request's session; see `session_for`."""
         return _session(request, self.name, Access.WRITE if self.commit else Access.MANUAL)
 

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from hawkapi import HawkAPI, Request, Response
+from hawkapi import HawkAPI, Request, Response, Route
 from hawkapi.middleware import Middleware
+from hawkapi.plugins import Plugin
 
 from hawkapi_sqlalchemy.core.web._hawkapi import (
     answer_of_application,
@@ -19,7 +20,7 @@ from hawkapi_sqlalchemy.core.web.problems import problem_response, register_erro
 from hawkapi_sqlalchemy.core.web.state import STATE, DatabaseState
 from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, Message, UnitOfWork
 
-__all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware"]
+__all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware", "RouteGates"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
@@ -94,6 +95,19 @@ class CommitGate(Middleware):
             pass
 
 
+class RouteGates(Plugin):
+    """Puts a gate behind the middleware of routes that are registered after `init_database`."""
+
+    def on_route_registered(self, route: Route) -> Route:
+        """Hear of a route.
+
+        Args:
+            route: The route.
+        """
+        insert_into_routes([route], CommitGate)
+        return route
+
+
 def _adopt(state: DatabaseState) -> None:
     """Give mounted applications without a database of their own the gate and the error answers.
 
@@ -136,14 +150,15 @@ async def _end(
     work: UnitOfWork, exchange: Exchange, scope: Scope, send: Send, start: Message
 ) -> None:
     state = exchange.state
-    if not state.commit_when(start["status"]):
+    if exchange.unfinished:
+        # The handler raised, also where that is answered below 400: a redirect, for instance.
         await work.rollback()
     elif exchange.has_disconnected():
         logger.info("the client has gone before COMMIT: rolled back")
         await work.rollback()
     else:
         try:
-            await work.commit()
+            await (work.commit() if state.commit_when(start["status"]) else work.rollback())
         except Exception as error:
             response = await _failure(state.app, exchange, scope, error)
             await response(scope, exchange.receive, _without_body(scope, send))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hawkapi import HawkAPI
 
-from hawkapi_sqlalchemy.core.database import REPLICA
+from hawkapi_sqlalchemy.core.database import is_replica
 from hawkapi_sqlalchemy.core.health import all_healthy
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
@@ -24,7 +24,7 @@ def register_readiness(app: HawkAPI, state: DatabaseState) -> None:
     @app.readiness_check("database")
     async def database() -> tuple[bool, str]:
         health = await all_healthy(state.database)
-        ready = all(up for name, up in health.items() if name.partition(":")[0] != REPLICA)
+        ready = all(up for name, up in health.items() if not is_replica(name))
         return ready, ", ".join(f"{name}: {'up' if up else 'down'}" for name, up in health.items())
 
     del database

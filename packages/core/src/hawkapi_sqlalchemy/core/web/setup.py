@@ -13,7 +13,7 @@ from hawkapi import HawkAPI
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.database import PRIMARY, Database
 from hawkapi_sqlalchemy.core.errors import ConfigurationError, DatabaseNotConfiguredError
-from hawkapi_sqlalchemy.core.web.middleware import DatabaseMiddleware
+from hawkapi_sqlalchemy.core.web.middleware import DatabaseMiddleware, RouteGates
 from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
 from hawkapi_sqlalchemy.core.web.readiness import register_readiness
 from hawkapi_sqlalchemy.core.web.routes import check_routes, refuse_early_handlers
@@ -123,6 +123,7 @@ def init_database(
 
 def _attach(app: HawkAPI, state: DatabaseState, *, readiness: bool) -> None:
     app.add_middleware(DatabaseMiddleware, state=state)
+    app.add_plugin(RouteGates())
     register_error_handlers(app)
     app.container.transient(Database, factory=lambda: state.database)
     if readiness:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 
@@ -65,6 +66,9 @@ class DatabaseState:
 
         HawkAPI waits for its requests only after this hook, so the waiting is done here.
         """
-        await self.database.drain(self.drain_timeout, busy=lambda: self.in_flight > 0)
-        while self._replaced:
-            await self._replaced.pop().dispose()
+        replaced, self._replaced = self._replaced, []
+        async with contextlib.AsyncExitStack() as stack:
+            # Run in any case, one after the other, whichever of them fails.
+            for database in replaced:
+                stack.push_async_callback(database.dispose)
+            await self.database.drain(self.drain_timeout, busy=lambda: self.in_flight > 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from enum import Enum, auto
 from typing import Any
 
 from hawkapi import Request
@@ -17,17 +16,9 @@ from hawkapi_sqlalchemy.core.errors import PartialCommitError, SessionEndedError
 from hawkapi_sqlalchemy.core.sessions import end_session, session_access, session_database
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
-__all__ = ["Exchange", "Message", "Outcome", "UnitOfWork"]
+__all__ = ["Exchange", "Message", "UnitOfWork"]
 
 type Message = dict[str, Any]
-
-
-class Outcome(Enum):
-    """How a unit of work ended."""
-
-    OPEN = auto()
-    COMMITTED = auto()
-    ROLLED_BACK = auto()
 
 
 class UnitOfWork:
@@ -40,12 +31,11 @@ class UnitOfWork:
         database: The application's Database.
     """
 
-    __slots__ = ("_database", "_sessions", "outcome")
+    __slots__ = ("_database", "_sessions")
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sessions: dict[tuple[str, Access], AsyncSession] = {}
-        self.outcome = Outcome.OPEN
 
     def session(self, name: str, access: Access) -> AsyncSession:
         """Answer the request's session for a database and access.
@@ -73,7 +63,6 @@ class UnitOfWork:
             PartialCommitError: A commit failed after others had held.
             Exception: The only commit, or the first, failed: nothing is stored.
         """
-        self.outcome = Outcome.ROLLED_BACK
         try:
             writing = await self._end_reading()
             # Constraint violations show at the flush: with several databases all flush before the
@@ -107,15 +96,11 @@ class UnitOfWork:
                     raise
                 rest = [session_database(each) for each in writing[position + 1 :]]
                 raise PartialCommitError(committed, name, rest) from error
-            self.outcome = Outcome.COMMITTED
             committed.append(name)
             await end_session(session)
-        self.outcome = Outcome.COMMITTED
 
     async def rollback(self) -> None:
         """Roll back what is not committed, and end all sessions."""
-        if self.outcome is Outcome.OPEN:
-            self.outcome = Outcome.ROLLED_BACK
         await self._end_all()
 
     async def _end_all(self) -> None:
@@ -146,16 +131,28 @@ class Exchange:
             from inside it is dropped.
         request: The request that asked for a session last.
         sealed: The response has begun.
+        unfinished: Dependencies that HawkAPI has not resumed, as it does once the handler has
+            returned.
         work: The unit of work.
     """
 
-    __slots__ = ("_receive", "_seen", "replaced_at", "request", "sealed", "state", "work")
+    __slots__ = (
+        "_receive",
+        "_seen",
+        "replaced_at",
+        "request",
+        "sealed",
+        "state",
+        "unfinished",
+        "work",
+    )
 
     def __init__(self, state: DatabaseState, receive: Callable[[], Awaitable[Message]]) -> None:
         self.state = state
         self.work: UnitOfWork | None = None
         self.request: Request | None = None
         self.sealed = False
+        self.unfinished = 0
         self.replaced_at: object = None
         self._receive = receive
         self._seen: list[Message] | None = None

@@ -1,31 +1,6 @@
-"""The plugin that pytest loads at start-up."""
-
-import subprocess
-import sys
+"""What a project of a user builds on the portion."""
 
 import pytest
-
-
-def test_the_entry_point_loads_no_sqlalchemy_and_no_other_portion():
-    """What is loaded before coverage starts is not measured."""
-    code = (
-        "import sys\n"
-        "from importlib.metadata import entry_points\n"
-        "plugin, = entry_points(group='pytest11', name='hawkapi_sqlalchemy')\n"
-        "assert plugin.load().__name__ == 'hawkapi_sqlalchemy.pytest.plugin'\n"
-        "print(*sorted(name for name in sys.modules if name.startswith('hawkapi')))\n"
-        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
-    )
-    output = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
-    ours, loaded = (set(line.split()) for line in output.splitlines())
-    assert ours == {
-        "hawkapi_sqlalchemy",
-        "hawkapi_sqlalchemy.pytest",
-        "hawkapi_sqlalchemy.pytest.plugin",
-    }
-    assert "sqlalchemy" not in loaded
 
 
 def test_a_project_makes_its_own_fixture_of_temporary_database(pytester: pytest.Pytester):
