@@ -83,7 +83,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("Base", "DataclassBase"):
         fresh = fresh_base(getattr(mixins, name))
         monkeypatch.setattr(mixins, name, fresh)
-        monkeypatch.setattr(hawkapi_sqlalchemy, name, fresh)
+        # The root looks names up when they are asked for; it may not have this one yet.
+        monkeypatch.setitem(vars(hawkapi_sqlalchemy), name, fresh)
     known = set(sys.modules)
     yield
     for name in set(sys.modules) - known:
