@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,23 @@ async def test_many_connections_that_open_a_fresh_file_at_once_all_succeed(
 
         async with asyncio.timeout(30):
             assert await asyncio.gather(*(read() for _ in range(16))) == [1] * 16
+
+
+async def test_a_file_that_others_read_is_switched_to_the_log_when_they_have_done(
+    tmp_path: Path, make_database: Any
+) -> None:
+    """SQLite refuses the switch at once, whatever the busy timeout."""
+    file = tmp_path / "app.db"
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as stranger:
+        stranger.execute("CREATE TABLE t (x INTEGER)")
+        stranger.execute("BEGIN")
+        stranger.execute("SELECT count(*) FROM t").fetchall()
+        database: Database = make_database(f"sqlite+aiosqlite:///{file}")
+        asking = asyncio.create_task(pragma(database, "journal_mode"))
+        done, _ = await asyncio.wait([asking], timeout=0.2)
+        assert not done
+        stranger.execute("ROLLBACK")
+        assert await asking == "wal"
 
 
 async def test_a_connection_to_a_file_is_not_pinged(sqlite_url: str, make_database: Any) -> None:
