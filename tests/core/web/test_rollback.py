@@ -345,3 +345,5 @@ async def test_two_tasks_on_one_session_leave_no_connection_behind(app: HawkAPI)
 
     assert (await call(app, "POST", "/fail")).status == 500
     assert app.state.db.checked_out == 0
+    # What the other task still does must be over before its loop is.
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})

@@ -24,7 +24,7 @@ from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
 from hawkapi_sqlalchemy.core.events import listen_to_connects, listen_to_transactions
 from hawkapi_sqlalchemy.core.pool import DatabasePool
-from hawkapi_sqlalchemy.core.sessions import mark_session
+from hawkapi_sqlalchemy.core.sessions import DatabaseSession, mark_session
 
 __all__ = ["Engine", "create_engine"]
 
@@ -91,6 +91,7 @@ class Engine:
     def _maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
         arguments: dict[str, Any] = {
             "bind": self.engine.execution_options(**self._options(access)),
+            "sync_session_class": DatabaseSession,
             "expire_on_commit": False,
             # A session that is used after its end raises, where SQLAlchemy's default would begin
             # a transaction that nobody commits.

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -15,13 +16,21 @@ from sqlalchemy.orm import Session
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import SessionEndedError
 
-__all__ = ["end_session", "has_ended", "mark_session", "session_access", "session_database"]
+__all__ = [
+    "DatabaseSession",
+    "end_session",
+    "has_ended",
+    "mark_session",
+    "session_access",
+    "session_database",
+]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
 _NAME = "hawkapi_database"
 _ACCESS = "hawkapi_access"
 _FLUSHED = "hawkapi_flushed"
+_CONNECTION = "hawkapi_connection"
 
 _RELEASE_TIMEOUT = 5.0
 """Seconds that a rollback may take before the connection is given up instead."""
@@ -36,6 +45,15 @@ _STILL_ALLOWED = frozenset({"close", "info", "sync_session", "sync_session_class
 
 _releases: set[asyncio.Task[None]] = set()
 """Releases under way: a task that nobody holds may be collected before it is done."""
+
+
+class DatabaseSession(Session):
+    """The session below ours: it remembers the connection of its transaction."""
+
+
+@event.listens_for(DatabaseSession, "after_begin")
+def _remember_connection(session: Session, _: object, connection: Connection) -> None:
+    session.info[_CONNECTION] = connection
 
 
 def _refuse(session: AsyncSession, name: str) -> Any:
@@ -157,12 +175,21 @@ async def _invalidate(session: AsyncSession) -> None:
     try:
         async with asyncio.timeout(_INVALIDATE_TIMEOUT):
             await session.invalidate()
+            await session.run_sync(_give_up_connection)
     except Exception as error:  # noqa: BLE001  # nothing is left to try
         logger.warning(
             "database %r: giving a connection up failed: %s",
             session_database(session),
             type(error).__name__,
         )
+
+
+def _give_up_connection(session: Session) -> None:
+    # A close that failed on the way has forgotten its connection without giving it back.
+    connection: Connection | None = session.info.get(_CONNECTION)
+    if connection is not None and not connection.closed:
+        connection.invalidate()
+        connection.close()
 
 
 def _seal(session: AsyncSession) -> None:
