@@ -1,5 +1,6 @@
 """Async SQLAlchemy for HawkAPI: one transaction a request, stored before it is acknowledged."""
 
+from hawkapi_sqlalchemy.core.after_commit import on_commit
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.engine import Engine, create_engine
@@ -20,7 +21,6 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseWarning,
 )
 from hawkapi_sqlalchemy.core.health import all_healthy, database_healthy, session_healthy
-from hawkapi_sqlalchemy.core.transactions import on_commit
 from hawkapi_sqlalchemy.core.web import (
     get_replica_session,
     get_session,

@@ -18,8 +18,8 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseError,
     UnknownDatabaseWarning,
 )
+from hawkapi_sqlalchemy.core.retries import run_with_retries
 from hawkapi_sqlalchemy.core.sessions import end_session
-from hawkapi_sqlalchemy.core.transactions import run_with_retries
 
 __all__ = ["PRIMARY", "REPLICA", "Database", "is_replica"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event
@@ -171,17 +172,18 @@ async def _close(session: AsyncSession) -> None:
 
 
 async def _invalidate(session: AsyncSession) -> None:
-    # Drivers first try a farewell; SQLite's waits as long as its thread does, for a lock say.
-    try:
-        async with asyncio.timeout(_INVALIDATE_TIMEOUT):
-            await session.invalidate()
-            await session.run_sync(_give_up_connection)
-    except Exception as error:  # noqa: BLE001  # nothing is left to try
-        logger.warning(
-            "database %r: giving a connection up failed: %s",
-            session_database(session),
-            type(error).__name__,
-        )
+    # The second finds what the first has lost sight of; it is tried also when the first fails.
+    for give_up in (session.invalidate, partial(session.run_sync, _give_up_connection)):
+        try:
+            # Drivers first try a farewell; SQLite's waits as long as its thread does, for a lock.
+            async with asyncio.timeout(_INVALIDATE_TIMEOUT):
+                await give_up()
+        except Exception as error:  # noqa: BLE001  # nothing else is left to try
+            logger.warning(
+                "database %r: giving a connection up failed: %s",
+                session_database(session),
+                type(error).__name__,
+            )
 
 
 def _give_up_connection(session: Session) -> None:
