@@ -41,6 +41,7 @@ class Engine:
             commits or closes it.
         config: The configuration it was made from.
         name: The database's name.
+        only_read: Whether all its sessions are read-only: it is a replica, or configured so.
 
     Raises:
         ConfigurationError: The driver is not installed; the message names the extra.
@@ -49,6 +50,7 @@ class Engine:
     def __init__(self, config: DatabaseConfig, *, name: str = "primary") -> None:
         self.config = config
         self.name = name
+        self.only_read = config.read_only or is_replica(name)
         self._policy = policy_for(config)
         self._policy.require_driver()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,7 +68,7 @@ class Engine:
         # For connections that are taken from the engine itself.
         sync_engine.update_execution_options(**self._options(Access.MANUAL))
         self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
-        self.sessionmaker: async_sessionmaker[AsyncSession] = self._maker(Access.WRITE)
+        self.sessionmaker: async_sessionmaker[AsyncSession] = self._new_maker(Access.WRITE)
         self._policy.open()
 
     def __repr__(self) -> str:
@@ -112,12 +114,6 @@ class Engine:
             return {OPTION: Access.READ, **self._policy.view_options()}
         return self._policy.access_options(access)
 
-    def _maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        maker = self._makers.get(access)
-        if maker is None:
-            maker = self._makers[access] = self._new_maker(access)
-        return maker
-
     def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
         engine, autocommit = self.engine, False
         if access is Access.READ and self._policy.can_autocommit():
@@ -135,7 +131,8 @@ class Engine:
         arguments = ours | dict(self.config.session_kwargs)
         info = session_info(self.name, access, autocommit=autocommit)
         arguments["info"] = {**arguments.get("info", {}), **info}
-        return async_sessionmaker(**arguments)
+        maker = self._makers[access] = async_sessionmaker(**arguments)
+        return maker
 
     @property
     def open_connections(self) -> int:
@@ -167,7 +164,8 @@ class Engine:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
-        session = self._maker(access)()
+        maker = self._makers.get(access) or self._new_maker(access)
+        session = maker()
         if access is Access.MANUAL:
             watch_manual(session)
         return session
@@ -238,8 +236,7 @@ class Engine:
 
         A probe that opened the other pool would cost a connection that nobody needs.
         """
-        only_read = self.config.read_only or is_replica(self.name)
-        if only_read and self.read_engine is not self.engine and self._reading is not None:
+        if self.only_read and self.read_engine is not self.engine and self._reading is not None:
             return self._reading
         return self._bind
 

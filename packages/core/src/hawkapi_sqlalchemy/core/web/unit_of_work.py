@@ -68,6 +68,9 @@ class UnitOfWork:
             PartialCommitError: A commit failed after others had held.
             Exception: The only commit, or the first, failed: nothing is stored.
         """
+        if len(self._sessions) == 1:
+            await self._commit_one(*self._sessions.popitem())
+            return
         try:
             writing = await self._end_reading()
             # Constraint violations show at the flush: with several databases all flush before the
@@ -78,6 +81,13 @@ class UnitOfWork:
             await self._commit_in_order(writing)
         finally:
             await self._end_all()
+
+    async def _commit_one(self, key: tuple[str, Access], session: AsyncSession) -> None:
+        try:
+            if key[1] is Access.WRITE:
+                await commit_session(session)
+        finally:
+            await end_session(session)
 
     async def _end_reading(self) -> list[AsyncSession]:
         # Readers go first: on an in-memory SQLite database a reader's lock would hold up the
