@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
@@ -18,6 +18,9 @@ from hawkapi_sqlalchemy.core.access import Access, access_of
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
 from hawkapi_sqlalchemy.core.dialects.turnstile import WriteTurnstile
+
+if TYPE_CHECKING:
+    from hawkapi_sqlalchemy.core.dialects import aiosqlite_connection
 
 __all__ = ["SQLitePolicy"]
 
@@ -112,7 +115,7 @@ class SQLitePolicy(DialectPolicy):
             self.open()
             self._configure(connection)
             if self.config.statement_timeout is not None:
-                self._watch(record)
+                self._watch(record, self.config.statement_timeout)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -139,9 +142,15 @@ class SQLitePolicy(DialectPolicy):
             del connection
             self._turnstile.leave(record.info)
 
+        @event.listens_for(engine, "before_cursor_execute")
+        def stream(connection: Connection, cursor: Any, *_: object) -> None:
+            # The driver's connection cannot tell for whom SQLAlchemy executes.
+            if cursor.server_side and (ours := _ours(connection)) is not None:
+                ours.stream_next()
+
         if self.config.statement_timeout is not None:
             _set_deadlines(engine, self.config.statement_timeout)
-        del configure, begin, reset, checkin, gone
+        del stream, configure, begin, reset, checkin, gone
 
     def _configure(self, connection: DBAPIConnection) -> None:
         pragmas: dict[str, str | int] = {"foreign_keys": "ON"}
@@ -153,7 +162,7 @@ class SQLitePolicy(DialectPolicy):
             _set_journal_mode(connection, str(journal_mode), self._lock_timeout)
         cursor_execute(connection, *(f"PRAGMA {name}={value}" for name, value in pragmas.items()))
 
-    def _watch(self, record: ConnectionPoolEntry) -> None:
+    def _watch(self, record: ConnectionPoolEntry, seconds: float) -> None:
         info: dict[Any, Any] = record.info
         info[_DEADLINE] = None
 
@@ -161,7 +170,13 @@ class SQLitePolicy(DialectPolicy):
             deadline = info.get(_DEADLINE)
             return deadline is not None and time.monotonic() > deadline
 
+        def restart() -> None:
+            # The statement that goes with a BEGIN has not been running while that waited.
+            if info.get(_DEADLINE) is not None:
+                info[_DEADLINE] = time.monotonic() + seconds
+
         driver: Any = record.driver_connection
+        driver.on_begin = restart
         await_only(driver.set_progress_handler(is_late, _PROGRESS_STEPS))
 
     def _begin(self, connection: Connection) -> None:
@@ -173,13 +188,13 @@ class SQLitePolicy(DialectPolicy):
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
             info[_QUERY_ONLY] = query_only
         if access is not Access.WRITE:
-            connection.exec_driver_sql("BEGIN")
+            _begin_later(connection, "BEGIN")
             return
         # Begun without the write lock, a transaction that reads first and writes later fails at
         # once when another has written in between: no busy timeout covers that
         # (https://www.sqlite.org/rescode.html#busy_snapshot).
         self._turnstile.enter(info)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin_later(connection, "BEGIN IMMEDIATE")
 
     def after_error(self, connection: Connection) -> None:
         """Some errors roll the transaction back: https://www.sqlite.org/lang_transaction.html.
@@ -191,12 +206,31 @@ class SQLitePolicy(DialectPolicy):
         adapted = connection.connection.dbapi_connection
         if adapted is not None and connection.in_transaction() and not driver.in_transaction:
             connection.info[_LOST] = True
-            cursor_execute(adapted, "BEGIN")
+            if (ours := _ours(connection)) is not None:
+                ours.begin_later("BEGIN")
+            else:
+                cursor_execute(adapted, "BEGIN")
 
     def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
         """Tell what `after_error` has seen."""
         del error
         return connection.info.get(_LOST, False)
+
+
+def _ours(connection: Connection) -> aiosqlite_connection.Connection | None:
+    """Answer the driver's connection, unless the application's own `async_creator` made it."""
+    driver = connection.connection.driver_connection
+    # By name: the class is not loaded before there is an SQLite database.
+    return (
+        cast("aiosqlite_connection.Connection", driver) if hasattr(driver, "begin_later") else None
+    )
+
+
+def _begin_later(connection: Connection, statement: str) -> None:
+    if (ours := _ours(connection)) is not None:
+        ours.begin_later(statement)
+    else:
+        connection.exec_driver_sql(statement)
 
 
 def _is_in_memory(url: URL) -> bool:
