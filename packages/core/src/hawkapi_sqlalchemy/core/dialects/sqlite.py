@@ -6,13 +6,13 @@ import asyncio
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
-from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 from sqlalchemy.util import await_only
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access, access_of
@@ -188,6 +188,14 @@ class SQLitePolicy(DialectPolicy):
         driver: Any = record.driver_connection
         driver.on_begin = restart
         await_only(driver.set_progress_handler(is_late, _PROGRESS_STEPS))
+
+    def lend(
+        self, engine: Engine, connect: Callable[[], PoolProxiedConnection]
+    ) -> PoolProxiedConnection:
+        """Have writers wait for their turn before they take a connection."""
+        if engine.get_execution_options().get(OPTION) is Access.WRITE:
+            return self._turnstile.lend(connect)
+        return connect()
 
     def begin(self, connection: Connection) -> None:
         """Begin explicitly, as the driver's own begin would come too late; queue the writers."""

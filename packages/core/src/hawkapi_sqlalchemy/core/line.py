@@ -1,21 +1,16 @@
-"""The line of those who wait for a connection, served in the order of their arrival."""
+"""A line of those who wait for something, served in the order of their arrival."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-
-from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util import await_only
+from typing import Any
 
 __all__ = ["Line"]
 
-type Served = ConnectionPoolEntry | None
-"""A connection, or a place in the pool to open one."""
 
-
-class Line:
+class Line[T]:
     """Hands what comes back to the first who waits.
 
     A queue that only wakes the first lets others take what was meant for it: whoever runs earlier
@@ -25,12 +20,16 @@ class Line:
         give_back: Takes back what was handed to somebody who no longer wants it.
     """
 
-    def __init__(self, give_back: Callable[[Served], None]) -> None:
+    def __init__(self, give_back: Callable[[T], None]) -> None:
         self._give_back = give_back
-        self._waiting: deque[asyncio.Future[Served]] = deque()
+        self._waiting: deque[asyncio.Future[T]] = deque()
 
-    def wait(self, timeout: float) -> Served:
-        """Wait for one's turn. Called in SQLAlchemy's greenlet.
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(not turn.done() for turn in self._waiting)
+
+    async def wait(self, timeout: float) -> T:
+        """Wait for one's turn.
 
         Args:
             timeout: Seconds to wait.
@@ -39,11 +38,11 @@ class Line:
             TimeoutError: The turn did not come in time.
         """
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[Served] = loop.create_future()
+        turn: asyncio.Future[T] = loop.create_future()
         self._waiting.append(turn)
         timer = loop.call_later(timeout, _expire, turn)
         try:
-            return await_only(turn)
+            return await turn
         except asyncio.CancelledError:
             # Cancelled in the moment between being served and running again.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
@@ -53,11 +52,11 @@ class Line:
         finally:
             timer.cancel()
 
-    def serve(self, item: Served) -> bool:
+    def serve(self, item: T) -> bool:
         """Hand something to the first in the line.
 
         Args:
-            item: A connection, or a place to open one.
+            item: What was waited for.
 
         Returns:
             Whether anybody took it.
@@ -76,7 +75,7 @@ class Line:
                 return True
         return False
 
-    def _hand_over(self, turn: asyncio.Future[Served], item: Served) -> None:
+    def _hand_over(self, turn: asyncio.Future[T], item: T) -> None:
         if turn.done():
             self._give_back(item)
         else:
@@ -90,6 +89,6 @@ def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def _expire(turn: asyncio.Future[Served]) -> None:
+def _expire(turn: asyncio.Future[Any]) -> None:
     if not turn.done():
         turn.set_exception(TimeoutError())
