@@ -41,6 +41,7 @@ def private_names(module) -> set[str]:
 def test_the_adapter_is_the_only_place_that_uses_private_names() -> None:
     from hawkapi_sqlalchemy.core.web import (
         dependencies,
+        exchange,
         middleware,
         problems,
         readiness,
@@ -52,7 +53,7 @@ def test_the_adapter_is_the_only_place_that_uses_private_names() -> None:
     )
 
     for module in (
-        web, dependencies, middleware, problems, readiness, routes, setup, startup, state,
+        web, dependencies, exchange, middleware, problems, readiness, routes, setup, startup, state,
         unit_of_work,
     ):  # fmt: skip
         assert private_names(module) == set(), module.__name__

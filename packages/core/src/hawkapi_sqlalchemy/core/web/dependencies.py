@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.database import PRIMARY, REPLICA
 from hawkapi_sqlalchemy.core.errors import DatabaseNotConfiguredError
-from hawkapi_sqlalchemy.core.web.middleware import EXCHANGE
+from hawkapi_sqlalchemy.core.web.exchange import EXCHANGE, Exchange
 from hawkapi_sqlalchemy.core.web.setup import resolve_database
-from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
 
 __all__ = ["SessionDependency", "get_replica_session", "get_session", "open_session", "session_for"]
 

@@ -16,16 +16,14 @@ from hawkapi_sqlalchemy.core.web._hawkapi import (
     insert_into_routes,
     mounted_applications,
 )
+from hawkapi_sqlalchemy.core.web.exchange import EXCHANGE, Exchange, Message
 from hawkapi_sqlalchemy.core.web.problems import problem_response, register_error_handlers
 from hawkapi_sqlalchemy.core.web.state import STATE, DatabaseState
-from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, Message, UnitOfWork
+from hawkapi_sqlalchemy.core.web.unit_of_work import UnitOfWork
 
-__all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware", "RouteGates"]
+__all__ = ["CommitGate", "DatabaseMiddleware", "RouteGates"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
-
-EXCHANGE = "hawkapi_sqlalchemy.exchange"
-"""The key of the request's `Exchange` in the ASGI scope."""
 
 type Scope = MutableMapping[str, Any]
 type Send = Callable[[Message], Awaitable[None]]
