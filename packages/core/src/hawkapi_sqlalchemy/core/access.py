@@ -22,6 +22,10 @@ class Access(Enum):
     READ = "read"
     """The server refuses its writes."""
 
+    # By identity: there is one of each. The enumeration's own is Python code, and every session
+    # is looked up by its access several times.
+    __hash__ = object.__hash__
+
 
 def access_of(connection: Connection) -> Access:
     """Tell what a connection was checked out for.

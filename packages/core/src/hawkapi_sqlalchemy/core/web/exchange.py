@@ -36,15 +36,17 @@ class RequestWork(UnitOfWork):
         seen: Messages from the client that were looked at, for who wants to receive them.
         unfinished: Dependencies that HawkAPI has not resumed, as it does once the handler has
             returned.
+        writes: Somebody asked for a session that is committed with the request.
     """
 
-    __slots__ = ("_given", "request", "seen", "unfinished")
+    __slots__ = ("_given", "request", "seen", "unfinished", "writes")
 
     def __init__(self, database: Database, request: Request) -> None:
         super().__init__(database)
         self.request: Request | None = request
         self.seen: list[Message] = []
         self.unfinished = 0
+        self.writes = False
         self._given: dict[tuple[str, Access], AsyncSession] = {}
 
     def session(self, name: str, access: Access) -> AsyncSession:
@@ -62,12 +64,9 @@ class RequestWork(UnitOfWork):
         session = self._given.get(key)
         if session is None:
             session = self._given[key] = super().session(name, access)
+            if access is Access.WRITE:
+                self.writes = True
         return session
-
-    @property
-    def writes(self) -> bool:
-        """Whether somebody asked for a session that is committed with the request."""
-        return any(access is Access.WRITE for _, access in self._given)
 
     async def finish(self) -> None:
         """End what is open, and let go of the request.
@@ -142,12 +141,19 @@ class Exchange:
         if self.work is None or not _is_native(receive):
             return False
         seen = self.work.seen
-        for _ in range(2 - len(seen)):
-            message = _step(receive())
-            if message is None:
-                break
+        while len(seen) < 2:  # a body, and what follows it
+            call: Coroutine[Any, Any, Message] = receive()
+            try:
+                call.send(None)
+            except StopIteration as stop:
+                message: Message = stop.value
+            else:
+                call.close()
+                return False
             seen.append(message)
-        return any(message["type"] == "http.disconnect" for message in seen)
+            if message["type"] == "http.disconnect":
+                return True
+        return False
 
 
 async def _answer(message: Message) -> Message:
@@ -161,14 +167,3 @@ def _is_native(receive: Any) -> bool:
         return inspect.iscoroutinefunction(receive)
     # The same question, at a twentieth of the price.
     return bool(code.co_flags & inspect.CO_COROUTINE)
-
-
-def _step(call: Coroutine[Any, Any, Message]) -> Message | None:
-    """Take one step of a coroutine; answer what it returned, if that ended it."""
-    try:
-        call.send(None)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        call.close()
-    return None
