@@ -15,38 +15,35 @@ class Line[T]:
 
     A queue that only wakes the first lets others take what was meant for it: whoever runs earlier
     gets it, and the first waits again, behind all others.
-
-    Args:
-        give_back: Takes back what was handed to somebody who no longer wants it.
     """
 
-    def __init__(self, give_back: Callable[[T], None]) -> None:
-        self._give_back = give_back
-        self._waiting: deque[asyncio.Future[T]] = deque()
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[asyncio.Future[T], Callable[[T], None]]] = deque()
 
     def __len__(self) -> int:
         """How many wait."""
-        return sum(not turn.done() for turn in self._waiting)
+        return sum(not turn.done() for turn, _ in self._waiting)
 
-    async def wait(self, timeout: float) -> T:
+    async def wait(self, timeout: float, give_back: Callable[[T], None]) -> T:
         """Wait for one's turn.
 
         Args:
             timeout: Seconds to wait.
+            give_back: Takes back what was handed to one who no longer wants it.
 
         Raises:
             TimeoutError: The turn did not come in time.
         """
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(turn)
+        self._waiting.append((turn, give_back))
         timer = loop.call_later(timeout, _expire, turn)
         try:
             return await turn
         except asyncio.CancelledError:
             # Cancelled in the moment between being served and running again.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._give_back(turn.result())
+                give_back(turn.result())
             turn.cancel()
             raise
         finally:
@@ -62,7 +59,7 @@ class Line[T]:
             Whether anybody took it.
         """
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn, give_back = self._waiting.popleft()
             if turn.done():
                 continue
             loop = turn.get_loop()
@@ -71,15 +68,16 @@ class Line[T]:
                 return True
             if not loop.is_closed():
                 # A forgotten connection comes back from wherever the garbage collector runs.
-                loop.call_soon_threadsafe(self._hand_over, turn, item)
+                loop.call_soon_threadsafe(_hand_over, turn, item, give_back)
                 return True
         return False
 
-    def _hand_over(self, turn: asyncio.Future[T], item: T) -> None:
-        if turn.done():
-            self._give_back(item)
-        else:
-            turn.set_result(item)
+
+def _hand_over[T](turn: asyncio.Future[T], item: T, give_back: Callable[[T], None]) -> None:
+    if turn.done():
+        give_back(item)
+    else:
+        turn.set_result(item)
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:

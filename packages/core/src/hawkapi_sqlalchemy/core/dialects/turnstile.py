@@ -31,7 +31,7 @@ class WriteTurnstile:
     """
 
     def __init__(self, timeout: float) -> None:
-        self._line: Line[None] = Line(self._give_back)
+        self._line: Line[None] = Line()
         self._timeout = timeout
         self._is_taken = False
         self._holder: dict[Any, Any] | None = None
@@ -79,7 +79,7 @@ class WriteTurnstile:
             self._is_taken = True
             return
         try:
-            await_only(self._line.wait(self._timeout))
+            await_only(self._line.wait(self._timeout, self._give_back))
         except TimeoutError:
             error = sqlite3.OperationalError(
                 f"database is locked: another transaction of this process held the write lock for "

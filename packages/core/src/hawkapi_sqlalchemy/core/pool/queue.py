@@ -63,7 +63,7 @@ class DatabasePool(AsyncAdaptedQueuePool):
         self._max_idle = max_idle
         self._open = 0
         self._idle: deque[ConnectionPoolEntry] = deque()
-        self._line: Line[ConnectionPoolEntry | None] = Line(self._give_back)
+        self._line: Line[ConnectionPoolEntry | None] = Line()
         self._disposed = False
         self._shrinking = Shrinking(self, max_idle) if pool_size else None
 
@@ -80,7 +80,7 @@ class DatabasePool(AsyncAdaptedQueuePool):
         else:
             try:
                 # A connection, or a place to open one.
-                entry = await_only(self._line.wait(self._timeout))
+                entry = await_only(self._line.wait(self._timeout, self._give_back))
             except TimeoutError:
                 raise self._exhausted() from None
             if entry is not None:
