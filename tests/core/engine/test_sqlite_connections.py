@@ -156,7 +156,7 @@ async def test_a_connection_to_a_file_is_not_pinged(sqlite_url: str, make_databa
     engine.dialect.do_ping = lambda connection: pinged.append(1) or original(connection)  # type: ignore[method-assign]
     async with database.session(commit=False) as session:
         await session.execute(text("SELECT 2"))
-    assert statements == ["BEGIN", "SELECT 2"]
+    assert statements == ["SELECT 2"]
     assert pinged == []
 
 

@@ -102,18 +102,26 @@ class Connection(aiosqlite.Connection):
         """Roll back what is open."""
         await self._finish(sqlite3.Connection.rollback)
 
-    async def call[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call[**P, T](
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
         """Run a function in the thread, after a delayed BEGIN.
 
         Args:
             function: The function.
             *args: Its arguments.
             **kwargs: Its arguments by name.
-        """
-        return await self._visit(partial(self._run, partial(function, *args, **kwargs)))
 
-    # Every method of aiosqlite's goes through it, so none runs in front of a delayed BEGIN.
-    _execute = call
+        Returns:
+            What it answers or raises, to be awaited.
+
+        Raises:
+            ValueError: The connection is closed.
+        """
+        return self._visit(partial(self._run, function, *args, **kwargs))
+
+    # All that aiosqlite does in its thread goes through it, so nothing runs before that BEGIN.
+    _execute = call  # pyright: ignore[reportAssignmentType]  # a future is awaited like a coroutine
 
     def opened(self) -> sqlite3.Connection:
         """Answer sqlite3's connection; used in its thread alone."""
@@ -151,14 +159,14 @@ class Connection(aiosqlite.Connection):
         self._opened = sqlite3.connect(self._database, **self._arguments)
         return self._opened
 
-    async def _visit[T](self, function: Callable[[], T]) -> T:
+    def _visit[T](self, function: Callable[[], T]) -> asyncio.Future[T]:
         if not self._running or self._connection is None:
             raise ValueError("Connection closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._asked += 1
         queue: SimpleQueue[Any] = self._tx  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # half typed
         queue.put_nowait((None, partial(self._answer, future, function)))
-        return await future
+        return future
 
     def _answer(self, future: asyncio.Future[Any], function: Callable[[], Any]) -> None:
         """Run a function, in the thread, and bring the event loop what came of it.
@@ -167,14 +175,18 @@ class Connection(aiosqlite.Connection):
         would keep its locks for good.
         """
         try:
-            settle = partial(_set_result, future, function())
+            result = function()
         except BaseException as error:  # noqa: BLE001  # the asker's, whatever it is
-            settle = partial(_set_exception, future, error)
+            self._tell(future, _set_exception, error)
+        else:
+            self._tell(future, _set_result, result)
+
+    def _tell(self, future: asyncio.Future[Any], settle: Callable[..., None], what: object) -> None:
         self._answered += 1
         with contextlib.suppress(RuntimeError):
-            future.get_loop().call_soon_threadsafe(settle)
+            future.get_loop().call_soon_threadsafe(settle, future, what)
 
-    def _run[T](self, function: Callable[[], T]) -> T:
+    def _run[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._begin is not None:
             self._conn.execute(self._begin)
             self._begin = None
@@ -183,7 +195,7 @@ class Connection(aiosqlite.Connection):
                 raise ValueError("Connection closed")
             if self.on_begin is not None:
                 self.on_begin()
-        return function()
+        return function(*args, **kwargs)
 
     async def _finish(self, end: Callable[[sqlite3.Connection], None]) -> None:
         # The thread may still be about to begin for someone who was cancelled.
