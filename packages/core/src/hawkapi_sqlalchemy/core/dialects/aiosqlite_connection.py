@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from operator import methodcaller
 from queue import SimpleQueue
 from typing import Any
 
@@ -32,6 +33,10 @@ _PATIENCE = 0.1
 """Seconds after which a statement that still runs is interrupted."""
 _CLOSE_TIMEOUT = 5.0
 """Seconds that closing then waits for the connection's thread."""
+_CLOSED = "no active connection"
+"""aiosqlite's words, which every SQLAlchemy takes for a lost connection."""
+_COMMIT = methodcaller("commit")
+_ROLLBACK = methodcaller("rollback")
 
 
 class Connection(aiosqlite.Connection):
@@ -96,11 +101,11 @@ class Connection(aiosqlite.Connection):
         Raises:
             sqlite3.Error: SQLite refused; what is open stays open.
         """
-        await self._finish(sqlite3.Connection.commit)
+        await self._finish(_COMMIT)
 
     async def rollback(self) -> None:
         """Roll back what is open."""
-        await self._finish(sqlite3.Connection.rollback)
+        await self._finish(_ROLLBACK)
 
     def call[**P, T](
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -161,7 +166,7 @@ class Connection(aiosqlite.Connection):
 
     def _visit[T](self, function: Callable[[], T]) -> asyncio.Future[T]:
         if not self._running or self._connection is None:
-            raise ValueError("Connection closed")
+            raise ValueError(_CLOSED)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._asked += 1
         queue: SimpleQueue[Any] = self._tx  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # half typed
@@ -192,7 +197,7 @@ class Connection(aiosqlite.Connection):
             self._begin = None
             if not self._running:
                 # Who asked has gone while BEGIN waited for a lock.
-                raise ValueError("Connection closed")
+                raise ValueError(_CLOSED)
             if self.on_begin is not None:
                 self.on_begin()
         return function(*args, **kwargs)

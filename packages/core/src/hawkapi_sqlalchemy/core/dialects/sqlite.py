@@ -144,7 +144,7 @@ class SQLitePolicy(DialectPolicy):
 
         @event.listens_for(engine, "before_cursor_execute")
         def stream(connection: Connection, cursor: Any, *_: object) -> None:
-            # The driver's connection cannot tell for whom SQLAlchemy executes.
+            # SQLAlchemy asks the driver for both kinds of cursor in the same words.
             if cursor.server_side and (ours := _ours(connection)) is not None:
                 ours.stream_next()
 

@@ -28,6 +28,7 @@ class WriteTurnstile:
         self._lock = asyncio.Lock()
         self._timeout = timeout
         self._holder: dict[Any, Any] | None = None
+        self._waiting = 0
 
     def enter(self, info: dict[Any, Any]) -> None:
         """Wait for the turn. Called in SQLAlchemy's greenlet.
@@ -41,6 +42,21 @@ class WriteTurnstile:
         """
         if self._holder is info:
             return
+        if not self._waiting and not self._lock.locked():
+            # Nobody is before us, so this comes back at once and needs no timer.
+            await_only(self._lock.acquire())
+        else:
+            self._wait()
+        self._holder = info
+
+    def leave(self, info: dict[Any, Any]) -> None:
+        """Let the next writer pass, if this connection held the turn."""
+        if self._holder is info:
+            self._holder = None
+            self._lock.release()
+
+    def _wait(self) -> None:
+        self._waiting += 1
         try:
             await_only(asyncio.wait_for(self._lock.acquire(), self._timeout))
         except TimeoutError:
@@ -51,10 +67,5 @@ class WriteTurnstile:
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             error.sqlite_errorname = "SQLITE_BUSY"
             raise OperationalError("BEGIN IMMEDIATE", None, error) from None
-        self._holder = info
-
-    def leave(self, info: dict[Any, Any]) -> None:
-        """Let the next writer pass, if this connection held the turn."""
-        if self._holder is info:
-            self._holder = None
-            self._lock.release()
+        finally:
+            self._waiting -= 1
