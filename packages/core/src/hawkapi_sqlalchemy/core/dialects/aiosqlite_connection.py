@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from operator import methodcaller
 from queue import SimpleQueue
 from typing import Any
 
@@ -32,6 +33,10 @@ _PATIENCE = 0.1
 """Seconds after which a statement that still runs is interrupted."""
 _CLOSE_TIMEOUT = 5.0
 """Seconds that closing then waits for the connection's thread."""
+_CLOSED = "no active connection"
+"""aiosqlite's words, which every SQLAlchemy takes for a lost connection."""
+_COMMIT = methodcaller("commit")
+_ROLLBACK = methodcaller("rollback")
 
 
 class Connection(aiosqlite.Connection):
@@ -96,24 +101,32 @@ class Connection(aiosqlite.Connection):
         Raises:
             sqlite3.Error: SQLite refused; what is open stays open.
         """
-        await self._finish(sqlite3.Connection.commit)
+        await self._finish(_COMMIT)
 
     async def rollback(self) -> None:
         """Roll back what is open."""
-        await self._finish(sqlite3.Connection.rollback)
+        await self._finish(_ROLLBACK)
 
-    async def call[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call[**P, T](
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
         """Run a function in the thread, after a delayed BEGIN.
 
         Args:
             function: The function.
             *args: Its arguments.
             **kwargs: Its arguments by name.
-        """
-        return await self._visit(partial(self._run, partial(function, *args, **kwargs)))
 
-    # Every method of aiosqlite's goes through it, so none runs in front of a delayed BEGIN.
-    _execute = call  # pyright: ignore[reportAssignmentType]  # another name for the function
+        Returns:
+            What it answers or raises, to be awaited.
+
+        Raises:
+            ValueError: The connection is closed.
+        """
+        return self._visit(partial(self._run, function, *args, **kwargs))
+
+    # All that aiosqlite does in its thread goes through it, so nothing runs before that BEGIN.
+    _execute = call  # pyright: ignore[reportAssignmentType]  # a future is awaited like a coroutine
 
     def opened(self) -> sqlite3.Connection:
         """Answer sqlite3's connection; used in its thread alone."""
@@ -151,14 +164,14 @@ class Connection(aiosqlite.Connection):
         self._opened = sqlite3.connect(self._database, **self._arguments)
         return self._opened
 
-    async def _visit[T](self, function: Callable[[], T]) -> T:
+    def _visit[T](self, function: Callable[[], T]) -> asyncio.Future[T]:
         if not self._running or self._connection is None:
-            raise ValueError("Connection closed")
+            raise ValueError(_CLOSED)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._asked += 1
         queue: SimpleQueue[Any] = self._tx  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # half typed
         queue.put_nowait((None, partial(self._answer, future, function)))
-        return await future
+        return future
 
     def _answer(self, future: asyncio.Future[Any], function: Callable[[], Any]) -> None:
         """Run a function, in the thread, and bring the event loop what came of it.
@@ -167,23 +180,27 @@ class Connection(aiosqlite.Connection):
         would keep its locks for good.
         """
         try:
-            settle = partial(_set_result, future, function())
+            result = function()
         except BaseException as error:  # noqa: BLE001  # the asker's, whatever it is
-            settle = partial(_set_exception, future, error)
+            self._tell(future, _set_exception, error)
+        else:
+            self._tell(future, _set_result, result)
+
+    def _tell(self, future: asyncio.Future[Any], settle: Callable[..., None], what: object) -> None:
         self._answered += 1
         with contextlib.suppress(RuntimeError):
-            future.get_loop().call_soon_threadsafe(settle)
+            future.get_loop().call_soon_threadsafe(settle, future, what)
 
-    def _run[T](self, function: Callable[[], T]) -> T:
+    def _run[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._begin is not None:
             self._conn.execute(self._begin)
             self._begin = None
             if not self._running:
                 # Who asked has gone while BEGIN waited for a lock.
-                raise ValueError("Connection closed")
+                raise ValueError(_CLOSED)
             if self.on_begin is not None:
                 self.on_begin()
-        return function()
+        return function(*args, **kwargs)
 
     async def _finish(self, end: Callable[[sqlite3.Connection], None]) -> None:
         # The thread may still be about to begin for someone who was cancelled.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol, Self
 
@@ -15,9 +15,9 @@ _NONE: Iterable[Any] = ()
 class Host(Protocol):
     """What the cursor asks of its connection."""
 
-    row_factory: Any
-
-    async def call[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call[**P, T](
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[T]:
         """Run a function in the connection's thread."""
         ...
 
@@ -53,19 +53,19 @@ class Cursor:
         description: sqlite3's, of the last statement; `None` where it has no result.
         lastrowid: sqlite3's.
         rowcount: sqlite3's, -1 for a query; after all rows of a `RETURNING` it is their number.
-        row_factory: sqlite3's; it is the connection's at first.
+        row_factory: sqlite3's, for the statements that follow. Default `None`: the connection's.
     """
 
     def __init__(self, connection: Host, iter_chunk_size: int) -> None:
         self.iter_chunk_size = iter_chunk_size
-        self._connection = connection
+        self._host = connection
         self._rows: Iterator[Any] = iter(_NONE)
         self._stream: sqlite3.Cursor | None = None
         self.arraysize = 1
         self.description: Any = None
         self.lastrowid: int | None = None
         self.rowcount = -1
-        self.row_factory: Any = connection.row_factory
+        self.row_factory: Any = None
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()
@@ -91,7 +91,7 @@ class Cursor:
         Raises:
             sqlite3.Error: SQLite refused it.
         """
-        await self._connection.call(self._execute, sql, parameters, self._connection.streams())
+        await self._host.call(self._run_one, sql, parameters, self._host.streams())
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Any]) -> Self:
@@ -104,7 +104,7 @@ class Cursor:
         Raises:
             sqlite3.Error: SQLite refused it; for the sets before, it has been executed.
         """
-        await self._connection.call(self._execute_many, sql, parameters)
+        await self._host.call(self._run_many, sql, parameters)
         return self
 
     async def executescript(self, script: str) -> Self:
@@ -116,7 +116,7 @@ class Cursor:
         Raises:
             sqlite3.Error: SQLite refused one of them.
         """
-        await self._connection.call(self._execute_script, script)
+        await self._host.call(self._run_script, script)
         return self
 
     async def fetchone(self) -> Any:
@@ -132,34 +132,35 @@ class Cursor:
         wanted = self.arraysize if size is None else size
         if self._stream is None:
             return list(islice(self._rows, wanted))
-        return await self._connection.call(self._fetch, self._stream, wanted)
+        return await self._host.call(self._fetch, self._stream, wanted)
 
     async def fetchall(self) -> list[Any]:
         """Answer all rows that are left."""
         if self._stream is None:
             return list(self._rows)
-        return await self._connection.call(self._fetch, self._stream, None)
+        return await self._host.call(self._fetch, self._stream, None)
 
     async def close(self) -> None:
         """Forget the rows. Only a stream that was not read to its end has to visit the thread."""
         self._rows = iter(_NONE)
         if self._stream is not None:
-            await self._connection.call(self._end_stream)
+            await self._host.call(self._end_stream)
 
     def _open(self) -> sqlite3.Cursor:
         self._end_stream()
         self._rows = iter(_NONE)
-        cursor = self._connection.opened().cursor()
-        cursor.row_factory = self.row_factory
+        cursor = self._host.opened().cursor()
+        if self.row_factory is not None:
+            cursor.row_factory = self.row_factory
         return cursor
 
-    def _execute(self, sql: str, parameters: Any, streamed: bool) -> None:  # noqa: FBT001  # passed through `call`
+    def _run_one(self, sql: str, parameters: Any, streamed: bool) -> None:  # noqa: FBT001  # passed through `call`
         cursor = self._open()
         try:
             cursor.execute(sql, parameters)
             if streamed:
                 self._stream = cursor
-                self._connection.keep(cursor)
+                self._host.keep(cursor)
             else:
                 self._rows = iter(cursor.fetchall())
             self._note(cursor)
@@ -168,7 +169,7 @@ class Cursor:
                 # A statement that is not reset keeps its lock as long as a traceback refers to it.
                 cursor.close()
 
-    def _execute_many(self, sql: str, parameters: Iterable[Any]) -> None:
+    def _run_many(self, sql: str, parameters: Iterable[Any]) -> None:
         cursor = self._open()
         try:
             cursor.executemany(sql, parameters)
@@ -176,7 +177,7 @@ class Cursor:
         finally:
             cursor.close()
 
-    def _execute_script(self, script: str) -> None:
+    def _run_script(self, script: str) -> None:
         cursor = self._open()
         try:
             cursor.executescript(script)
