@@ -106,8 +106,10 @@ async def test_two_cursors_have_nothing_in_common(connection: Any) -> None:
 
 async def test_an_error_keeps_its_class_and_code_and_the_cursor_goes_on(connection: Any) -> None:
     async with connection.cursor() as cursor:
+        await cursor.execute("SELECT x FROM t")
         with pytest.raises(sqlite3.IntegrityError) as caught:
             await cursor.execute("INSERT INTO t (x) VALUES ('a')")
+        assert await cursor.fetchall() == []
         assert caught.value.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE
         with pytest.raises(sqlite3.OperationalError):
             await cursor.execute("SELECT nonsense")

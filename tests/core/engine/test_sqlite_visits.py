@@ -193,6 +193,8 @@ async def test_a_lock_that_begin_cannot_get_is_the_first_statements_error_and_ca
     counters: str, make_database: Any, ask: Any
 ) -> None:
     database: Database = make_database(counters, lock_timeout=0.05)
+    async with database.session() as session:
+        await session.execute(COUNT)
     with contextlib.closing(sqlite3.connect(file_of(counters), isolation_level=None)) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
         async with database.session() as session:
@@ -266,6 +268,7 @@ async def test_a_rollback_waits_for_a_begin_that_is_still_under_way(
         stranger.execute("ROLLBACK")
         async with asyncio.timeout(10):
             await rolling_back
+            await driver.call(int)
         assert not driver.in_transaction
         stranger.execute("BEGIN IMMEDIATE")
 
@@ -326,9 +329,11 @@ async def test_a_stream_that_is_read_to_its_end_is_closed_without_a_visit_of_its
         rows = await session.stream(text("SELECT n FROM counters"))
         before = visits.number
         assert len(await rows.all()) == 2
-        # One for the rows; then one for ROLLBACK.
+        # One for the rows, one for the next statement, and then one for ROLLBACK.
         assert visits.number == before + 1
-    assert visits.number == before + 2
+        await session.execute(COUNT)
+        assert visits.number == before + 2
+    assert visits.number == before + 3
 
 
 async def test_a_stream_left_in_the_middle_locks_nothing_once_its_connection_is_closed(

@@ -176,8 +176,8 @@ class Connection(aiosqlite.Connection):
     def _answer(self, future: asyncio.Future[Any], function: Callable[[], Any]) -> None:
         """Run a function, in the thread, and bring the event loop what came of it.
 
-        aiosqlite's own way ends the thread when that loop is closed by then, and the connection
-        would keep its locks for good.
+        That loop may be closed by then. With a future of its own to settle, aiosqlite's thread
+        would end of it, and the connection keep its locks for good. Without one it passes over it.
         """
         try:
             result = function()
@@ -188,8 +188,7 @@ class Connection(aiosqlite.Connection):
 
     def _tell(self, future: asyncio.Future[Any], settle: Callable[..., None], what: object) -> None:
         self._answered += 1
-        with contextlib.suppress(RuntimeError):
-            future.get_loop().call_soon_threadsafe(settle, future, what)
+        future.get_loop().call_soon_threadsafe(settle, future, what)
 
     def _run[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._begin is not None:
