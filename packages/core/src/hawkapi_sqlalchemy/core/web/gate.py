@@ -49,7 +49,7 @@ class OuterGate(Exchange):
         if message["type"] == "http.response.start":
             self.sealed = True
             if self.work is not None:
-                return _end(self, self, self.work, message)
+                return _end(self, self, self.work, self.scope, message)
         return self.onward(message)
 
 
@@ -76,7 +76,7 @@ class Gate:
         if message["type"] == "http.response.start":
             exchange.sealed = True
             if exchange.work is not None:
-                return _end(self, exchange, exchange.work, message)
+                return _end(self, exchange, exchange.work, self.scope, message)
         return self.onward(message)
 
 
@@ -123,7 +123,7 @@ async def _drop(message: Message) -> None:
 
 
 async def _end(
-    gate: Gate | OuterGate, exchange: Exchange, work: RequestWork, start: Message
+    gate: Gate | OuterGate, exchange: Exchange, work: RequestWork, scope: Scope, start: Message
 ) -> None:
     state = exchange.state
     onward, gate.onward = gate.onward, _drop
@@ -134,7 +134,6 @@ async def _end(
         logger.info("the client has gone before COMMIT: rolled back")
         await work.rollback()
     else:
-        scope = gate.scope
         try:
             await (work.commit() if state.commit_when(start["status"]) else work.rollback())
         except Exception as error:
