@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import event, make_url, select
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from asgi import until
 from dbservers.server import DatabaseServer
+from dbservers.waiting import wait_until
 from schema import Base, Entry
 from service import Service
 
@@ -84,3 +85,71 @@ def tags() -> Callable[[str], Awaitable[list[str]]]:
         return found
 
     return stored
+
+
+@pytest.fixture
+def lose(url: str, database_server: DatabaseServer) -> Callable[[], None]:
+    """End all connections to the fresh database, and wait until the server has let go of them.
+
+    The event loop stands still meanwhile, so that nothing on this side has heard of it.
+    """
+    name = str(make_url(url).database)
+
+    def end() -> None:
+        database_server.disconnect(name)
+        wait_until(
+            lambda: database_server.count_connections(name) == 0, what="connections are gone"
+        )
+
+    return end
+
+
+class Once:
+    """Does something at the first occasion of an event of an engine, or at every one.
+
+    Args:
+        engine: The engine.
+        name: SQLAlchemy's name of the event.
+        do: What to do.
+        about: What the statement must mention, for `before_cursor_execute`.
+        times: How often.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        name: str,
+        do: Callable[[], object],
+        *,
+        about: str = "",
+        times: int = 1,
+    ) -> None:
+        self.done = 0
+        self.armed = False
+        self._do = do
+        self._about = about
+        self._times = times
+        if name == "before_cursor_execute":
+            event.listen(engine.sync_engine, name, self._statement)
+        else:
+            event.listen(engine.sync_engine, name, self._any)
+
+    def _statement(
+        self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        if self._about in statement:
+            self._act()
+
+    def _any(self, *_: object) -> None:
+        self._act()
+
+    def _act(self) -> None:
+        if self.armed and self.done < self._times:
+            self.done += 1
+            self._do()
+
+
+@pytest.fixture(scope="session")
+def once() -> type[Once]:
+    """Do something at an event of an engine, from when it is `armed`."""
+    return Once
