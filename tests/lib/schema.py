@@ -24,6 +24,15 @@ class Order(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
 
 
+class Entry(Base):
+    """A row that may be there twice: what stores it twice is found out."""
+
+    __tablename__ = "entries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(String(200))
+
+
 class Document(Base):
     """A row with a version, for optimistic locking."""
 

@@ -108,6 +108,38 @@ def own_server(dialect: str, server_run: Run) -> Iterator[DatabaseServer]:
         server.discard()
 
 
+@pytest.fixture(scope="session")
+def spare_servers() -> Iterator[dict[str, _Server]]:
+    """The spare servers of this process, by dialect."""
+    servers: dict[str, _Server] = {}
+    yield servers
+    for server in servers.values():
+        server.discard()
+
+
+@pytest.fixture
+def spare_server(
+    dialect: str, server_run: Run, spare_servers: dict[str, _Server]
+) -> Iterator[DatabaseServer]:
+    """A server that the test may stop, kill, pause and start again, with the next test's leave.
+
+    It is kept for the process's next test that asks for one, which saves a start: make a database
+    on it. What `own_server` may do beyond: spoil its settings and accounts.
+    """
+    starters: dict[str, Callable[[], _Server]] = {
+        "postgresql": server_run.own_postgresql,
+        "mariadb": server_run.own_mariadb,
+    }
+    if dialect not in spare_servers:
+        spare_servers[dialect] = _require(starters[dialect])
+    server = spare_servers[dialect]
+    yield server
+    if server.running:
+        server.resume()
+    else:
+        server.start()
+
+
 @pytest.fixture
 def own_postgres_pair(server_run: Run) -> Iterator[PostgreSQLPair]:
     """A PostgreSQL primary and a standby of the test's own, to fail over between."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
-__all__ = ["on_commit"]
+__all__ = ["has_callbacks", "on_commit"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
@@ -37,6 +37,10 @@ class _CommitQueue:
         event.listen(session, "after_commit", self._after_commit)
         event.listen(session, "after_soft_rollback", self._after_rollback)
         event.listen(session, "after_transaction_end", self._after_end)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
 
     def add(self, callback: _Callback) -> None:
         self._waiting.append(callback)
@@ -129,3 +133,13 @@ def on_commit(session: AsyncSession | Session, callback: Callable[..., object], 
     if queue is None:
         queue = sync_session.info[_QUEUE] = _CommitQueue(sync_session)
     queue.add(_Callback(callback, args, sync_session.get_nested_transaction()))
+
+
+def has_callbacks(session: Session) -> bool:
+    """Tell whether callbacks wait for a session's COMMIT.
+
+    Args:
+        session: The session below an `AsyncSession`.
+    """
+    queue: _CommitQueue | None = session.info.get(_QUEUE)
+    return queue is not None and not queue.is_empty

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import greenlet_spawn
 
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.after_commit import has_callbacks
 from hawkapi_sqlalchemy.core.errors import SessionEndedError, TransactionRequiredError
 
 __all__ = [
@@ -66,7 +67,8 @@ class DatabaseSession(Session):
 
     A connection that is lost under the first statement, before anything was done on it, is no
     reason to fail: the statement is run again on another. Only what reads is, and only the first:
-    whatever else the transaction did is gone with the connection.
+    whatever else the transaction did is gone with the connection. A session that holds objects or
+    callbacks already has done something, and is not run again either.
     """
 
     def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
@@ -108,7 +110,10 @@ class DatabaseSession(Session):
             return False
         access: Access = self.info.get(_ACCESS, Access.MANUAL)
         only_reads = access.is_read_only or getattr(statement, "is_select", False)
-        return only_reads and error.connection_invalidated
+        # The rollback in between would expire what an earlier transaction left loaded, and drop
+        # the callbacks that wait for this one's COMMIT.
+        is_untouched = not self.identity_map and not has_callbacks(self)
+        return only_reads and is_untouched and error.connection_invalidated
 
 
 @event.listens_for(DatabaseSession, "after_begin")
