@@ -1,0 +1,116 @@
+"""How costs grow: with clients, with requests, with databases."""
+
+from harness.report import markdown, names
+from harness.report.plots.catalogue import memory_plot, pool_plot
+from harness.report.results import PoolPoint, Results
+
+
+def pool(results: Results) -> str:
+    """Make a table for each database and pool."""
+    found = results.scale.pool
+    if not found:
+        return markdown.NOT_MEASURED
+    parts: list[tuple[str, str]] = []
+    databases_found = names.in_order(names.DATABASE_ORDER, {each.database for each in found})
+    pictures = [plot.markdown for each in databases_found if (plot := pool_plot(results, each))]
+    for database in databases_found:
+        sizes = {(p.pool_size, p.max_overflow) for p in found if p.database == database}
+        for size, overflow in sorted(sizes):
+            key = (database, size, overflow)
+            chosen = [p for p in found if (p.database, p.pool_size, p.max_overflow) == key]
+            title = f"{names.label(names.DATABASES, database)}, {size} + {overflow}"
+            parts.append((title, _pool_table(chosen)))
+    return "\n\n".join([*pictures, markdown.tabs(parts)])
+
+
+def _pool_table(points: list[PoolPoint]) -> str:
+    order = names.in_order(names.PEERS, {each.peer for each in points})
+    rows = [
+        (
+            str(each.clients),
+            _strong(each.peer),
+            markdown.spread(each.ratio),
+            markdown.number(each.requests_per_second),
+            markdown.number(each.p50_milliseconds, 1),
+            markdown.number(each.p99_milliseconds, 1),
+            markdown.short(each.connections_per_second),
+            markdown.number(each.failures),
+        )
+        for each in sorted(points, key=lambda each: (each.clients, order.index(each.peer)))
+    ]
+    header = (
+        "Clients",
+        "",
+        "Throughput, relative",
+        "Requests / s",
+        "p50, ms",
+        "p99, ms",
+        "New connections / s",
+        "Failed",
+    )
+    return markdown.table(header, rows, numbers_from=2)
+
+
+def _strong(peer: str) -> str:
+    text = names.label(names.PEERS, peer)
+    return f"**{text}**" if peer == names.OURS else text
+
+
+def memory(results: Results) -> str:
+    """Make the table of memory over many requests."""
+    found = results.scale.memory
+    if not found:
+        return markdown.NOT_MEASURED
+    rows = [
+        (
+            names.label(names.DATABASES, each.database),
+            markdown.number(each.samples[-1].requests),
+            markdown.number(each.samples[0].rss_mib, 1),
+            markdown.number(each.samples[-1].rss_mib, 1),
+            f"{each.rss_kib_per_1000:+.1f}<br><small>limit {each.rss_limit:g}</small>",
+            f"{each.objects_per_1000:+.1f}<br><small>limit {each.objects_limit:g}</small>",
+            "✓ flat" if each.flat else "✗ **grows**",
+        )
+        for each in found
+    ]
+    header = (
+        "",
+        "Requests",
+        "MiB after warm-up",
+        "MiB at the end",
+        "KiB for 1,000 requests",
+        "Objects for 1,000 requests",
+        "",
+    )
+    plot = memory_plot(results)
+    text = markdown.table(header, rows)
+    return f"{plot.markdown}\n\n{text}" if plot else text
+
+
+def databases(results: Results) -> str:
+    """Make the table of what registered databases cost."""
+    found = results.scale.databases
+    if not found:
+        return markdown.NOT_MEASURED
+    rows = [
+        (
+            str(each.databases),
+            markdown.spread(each.ratio),
+            markdown.number(each.microseconds),
+            markdown.number(each.kib),
+            markdown.number(each.start_milliseconds),
+            str(each.opened_at_start),
+            str(each.opened_by_requests),
+        )
+        for each in sorted(found, key=lambda each: each.databases)
+    ]
+    header = (
+        "Databases",
+        "Time of a request, relative",
+        "µs",
+        "KiB",
+        "Start-up, ms",
+        "Connections opened by start-up",
+        "to unused databases by requests",
+    )
+    return markdown.table(header, rows, numbers_from=0)
