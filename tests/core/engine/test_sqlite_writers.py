@@ -99,16 +99,14 @@ async def test_a_writing_session_has_the_lock_from_its_beginning(
         assert is_retryable(caught.value)
 
 
-@pytest.mark.parametrize("replica", [False, True], ids=["commit=False", "replica"])
+@pytest.mark.parametrize("snapshot", [False, True], ids=["commit=False", "snapshot"])
 async def test_a_reader_takes_no_write_lock_and_keeps_its_view(
-    replica: bool, counters: str, add: Any, ask: Any, make_database: Any
+    snapshot: bool, counters: str, add: Any, ask: Any, make_database: Any
 ) -> None:
     """A writer begins and commits while a read transaction is open."""
     database: Database = make_database(counters)
-    if replica:
-        database.add("replica", database.get().config)
-    name = "replica" if replica else "primary"
-    async with asyncio.timeout(20), database.session(name, commit=False) as reader:
+    session = database.session(commit=False, snapshot=snapshot)
+    async with asyncio.timeout(20), session as reader:
         assert await reader.scalar(text(COUNT)) == 0
         async with database.session() as writer:
             await add(writer)
@@ -324,7 +322,7 @@ async def test_a_cancelled_wait_for_another_process_does_not_block_its_task_for_
         await add(holder)
         waiter = asyncio.create_task(begin(database, asyncio.Event()))
         await until(lambda: policy._turnstile._holder is not None)
-        [left] = database.get()._open.values()
+        [left] = database.get()._bind.open.values()
         waiter.cancel()
         await asyncio.wait([waiter])
         assert waiter.cancelled()

@@ -6,7 +6,9 @@ from enum import Enum
 
 from sqlalchemy.engine import Connection
 
-__all__ = ["OPTION", "Access", "access_of"]
+from hawkapi_sqlalchemy.core.errors import ConfigurationError
+
+__all__ = ["OPTION", "Access", "access_for", "access_of"]
 
 OPTION = "hawkapi_access"
 """The execution option that carries the access to the dialect's policy."""
@@ -20,7 +22,14 @@ class Access(Enum):
     MANUAL = "manual"
     """Commits only when told to; begins without a write lock."""
     READ = "read"
-    """The server refuses its writes."""
+    """The server refuses its writes. Each statement stands for itself, where that can be had."""
+    SNAPSHOT = "snapshot"
+    """The server refuses its writes, and all its statements see one state of the data."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the server refuses writes."""
+        return self is Access.READ or self is Access.SNAPSHOT
 
 
 def access_of(connection: Connection) -> Access:
@@ -33,3 +42,22 @@ def access_of(connection: Connection) -> Access:
         Its access; `Access.MANUAL` for one that no session of ours checked out.
     """
     return connection.get_execution_options().get(OPTION, Access.MANUAL)
+
+
+def access_for(*, commit: bool, snapshot: bool) -> Access:
+    """Choose the access that a caller describes.
+
+    Args:
+        commit: The session commits at its end.
+        snapshot: All its statements see one state of the data.
+
+    Raises:
+        ConfigurationError: Both; a snapshot has nothing to commit.
+    """
+    if snapshot:
+        if commit:
+            raise ConfigurationError(
+                "a snapshot is read-only and has nothing to commit; use commit=False, snapshot=True"
+            )
+        return Access.SNAPSHOT
+    return Access.WRITE if commit else Access.MANUAL

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import event
@@ -14,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.util import await_only
 
-from hawkapi_sqlalchemy.core.access import Access, access_of
+from hawkapi_sqlalchemy.core.access import OPTION, Access, access_of
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
 from hawkapi_sqlalchemy.core.dialects.turnstile import WriteTurnstile
@@ -39,6 +40,7 @@ class SQLitePolicy(DialectPolicy):
 
     driver = "aiosqlite"
     loop_bound = False
+    can_be_lost = False
 
     def __init__(self, config: DatabaseConfig) -> None:
         super().__init__(config)
@@ -74,10 +76,6 @@ class SQLitePolicy(DialectPolicy):
             "async_creator_fn": connect,
         }
 
-    def engine_kwargs(self) -> dict[str, Any]:
-        """No ping: a connection to a file has no peer that could be gone."""
-        return {"pool_pre_ping": False}
-
     def open(self) -> None:
         """Keep a memory database alive between its connections."""
         if self.in_memory and self._keeper is None:
@@ -103,8 +101,20 @@ class SQLitePolicy(DialectPolicy):
         """Writers of a loop that is gone wait no more."""
         self._turnstile = WriteTurnstile(self._lock_timeout)
 
+    def access_options(self, access: Access) -> Mapping[str, Any]:
+        """Who will write takes the write lock when it begins."""
+        return {OPTION: access}
+
+    def make_read_only(self, connection: DBAPIConnection) -> None:
+        """Have SQLite refuse the connection's writes."""
+        cursor_execute(connection, "PRAGMA query_only=ON")
+
+    def is_clean_reader(self, driver_connection: Any) -> bool:
+        """Not in the middle of a transaction that a statement's text began."""
+        return not driver_connection.in_transaction
+
     def listen(self, engine: Engine) -> None:
-        """Set pragmas, begin explicitly, queue the writers, watch the statement's time."""
+        """Set pragmas, watch the statement's time."""
 
         @event.listens_for(engine, "connect")
         def configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -113,10 +123,6 @@ class SQLitePolicy(DialectPolicy):
             self._configure(connection)
             if self.config.statement_timeout is not None:
                 self._watch(record)
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            self._begin(connection)
 
         @event.listens_for(engine, "reset")
         def reset(
@@ -141,7 +147,7 @@ class SQLitePolicy(DialectPolicy):
 
         if self.config.statement_timeout is not None:
             _set_deadlines(engine, self.config.statement_timeout)
-        del configure, begin, reset, checkin, gone
+        del configure, reset, checkin, gone
 
     def _configure(self, connection: DBAPIConnection) -> None:
         pragmas: dict[str, str | int] = {"foreign_keys": "ON"}
@@ -164,11 +170,12 @@ class SQLitePolicy(DialectPolicy):
         driver: Any = record.driver_connection
         await_only(driver.set_progress_handler(is_late, _PROGRESS_STEPS))
 
-    def _begin(self, connection: Connection) -> None:
+    def begin(self, connection: Connection) -> None:
+        """Begin explicitly, as the driver's own begin would come too late; queue the writers."""
         access = access_of(connection)
         info = connection.info
         info.pop(_LOST, None)
-        query_only = access is Access.READ
+        query_only = access.is_read_only
         if info.get(_QUERY_ONLY, False) is not query_only:
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
             info[_QUERY_ONLY] = query_only

@@ -10,9 +10,9 @@ from typing import Any
 from hawkapi import Depends, HawkAPI, HTTPException, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.database import PRIMARY, REPLICA
+from hawkapi_sqlalchemy.core.access import Access, access_for
 from hawkapi_sqlalchemy.core.errors import DatabaseNotConfiguredError
+from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA
 from hawkapi_sqlalchemy.core.web.middleware import EXCHANGE
 from hawkapi_sqlalchemy.core.web.setup import resolve_database
 from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
@@ -107,41 +107,50 @@ class SessionDependency:
     Attributes:
         name: The database's name.
         commit: Whether the session is committed with the request.
+        access: How the session may be used.
     """
 
-    __slots__ = ("commit", "name")
+    __slots__ = ("access", "commit", "name")
 
-    def __init__(self, name: str, *, commit: bool) -> None:
+    def __init__(self, name: str, *, commit: bool, snapshot: bool) -> None:
         self.name = name
         self.commit = commit
+        self.access = access_for(commit=commit, snapshot=snapshot)
 
     async def __call__(self, request: Request, _watch: object = _WATCH) -> AsyncSession:
         """Answer the request's session; see `session_for`."""
-        return _session(request, self.name, Access.WRITE if self.commit else Access.MANUAL)
+        return _session(request, self.name, self.access)
 
     def __repr__(self) -> str:
-        return f"session_for({self.name!r}, commit={self.commit})"
+        snapshot = ", snapshot=True" if self.access is Access.SNAPSHOT else ""
+        return f"session_for({self.name!r}, commit={self.commit}{snapshot})"
 
 
-def session_for(name: str, *, commit: bool = True) -> SessionDependency:
+def session_for(name: str, *, commit: bool = True, snapshot: bool = False) -> SessionDependency:
     """Make a dependency for the session of a named database.
 
     Args:
         name: The database's name.
         commit: Commit with the request, as `get_session` does. With `False` nothing is stored
             unless the handler commits by itself.
+        snapshot: With `commit=False`: the session is read-only, and all its statements see one
+            state of the data, that of its first. It costs a transaction, which other read-only
+            sessions do without. Default `False`.
 
     Returns:
         The dependency, for `Depends(...)`. A name that is not registered is refused at start-up
         when the dependency commits, and at the request in any case; without commit it falls back
         to the primary, read-only and with a warning.
 
+    Raises:
+        ConfigurationError: `snapshot=True` together with `commit=True`.
+
     Example:
         ```python
         get_analytics = session_for("analytics", commit=False)
         ```
     """
-    return SessionDependency(name, commit=commit)
+    return SessionDependency(name, commit=commit, snapshot=snapshot)
 
 
 @asynccontextmanager

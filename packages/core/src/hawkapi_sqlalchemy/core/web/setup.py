@@ -11,8 +11,9 @@ from typing import Any
 from hawkapi import HawkAPI
 
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
-from hawkapi_sqlalchemy.core.database import PRIMARY, Database
+from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import ConfigurationError, DatabaseNotConfiguredError
+from hawkapi_sqlalchemy.core.names import PRIMARY
 from hawkapi_sqlalchemy.core.web.middleware import DatabaseMiddleware, RouteGates
 from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
 from hawkapi_sqlalchemy.core.web.readiness import register_readiness

@@ -8,10 +8,10 @@ import os
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from hawkapi_sqlalchemy.core.database import PRIMARY
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.errors import DatabaseUnavailableError
 from hawkapi_sqlalchemy.core.events import address_of
+from hawkapi_sqlalchemy.core.names import PRIMARY
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
 __all__ = ["Startup"]

@@ -13,7 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import PartialCommitError, SessionEndedError
-from hawkapi_sqlalchemy.core.sessions import end_session, session_access, session_database
+from hawkapi_sqlalchemy.core.sessions import (
+    commit_session,
+    end_session,
+    session_access,
+    session_database,
+)
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
 __all__ = ["Exchange", "Message", "UnitOfWork"]
@@ -90,14 +95,13 @@ class UnitOfWork:
         for position, session in enumerate(writing):
             name = session_database(session)
             try:
-                await session.commit()
+                await commit_session(session)
             except Exception as error:
                 if not committed:
                     raise
                 rest = [session_database(each) for each in writing[position + 1 :]]
                 raise PartialCommitError(committed, name, rest) from error
             committed.append(name)
-            await end_session(session)
 
     async def rollback(self) -> None:
         """Roll back what is not committed, and end all sessions."""
