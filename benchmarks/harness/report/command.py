@@ -1,5 +1,6 @@
-"""`report`: the page and its plots, made of a file of results."""
+"""Write the page of the documentation and its plots, made of a file of results."""
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,20 @@ from harness.report.page import render
 from harness.report.plots.catalogue import FOLDER, plots
 from harness.report.results import load
 
+HELP = "write the page and its plots"
 DOCS = Path(__file__).parents[3] / "docs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `report`."""
+    parser.add_argument("file", type=Path, help="the results")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of the documentation")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the report, and tell what was written."""
+    for file in write(arguments.file, arguments.docs):
+        print(file)
 
 
 def write(file: Path, docs: Path = DOCS) -> list[Path]:

@@ -92,23 +92,29 @@ def databases(results: Results) -> str:
     found = results.scale.databases
     if not found:
         return markdown.NOT_MEASURED
+    ordered = sorted(found, key=lambda each: each.databases)
+    least = ordered[0]
     rows = [
         (
             str(each.databases),
             markdown.spread(each.ratio),
             markdown.number(each.microseconds),
             markdown.number(each.kib),
+            markdown.number((each.kib - least.kib) / (each.databases - least.databases))
+            if each is not least
+            else markdown.NOTHING,
             markdown.number(each.start_milliseconds),
             str(each.opened_at_start),
             str(each.opened_by_requests),
         )
-        for each in sorted(found, key=lambda each: each.databases)
+        for each in ordered
     ]
     header = (
         "Databases",
         "Time of a request, relative",
         "µs",
         "KiB",
+        "KiB for each further one",
         "Start-up, ms",
         "Connections opened by start-up",
         "to unused databases by requests",

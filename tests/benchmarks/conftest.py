@@ -1,0 +1,17 @@
+"""A small file of results: the numbers in it are invented."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.report.results import Results, load
+
+
+@pytest.fixture
+def sample_file() -> Path:
+    return Path(__file__).with_name("sample.json")
+
+
+@pytest.fixture
+def sample(sample_file: Path) -> Results:
+    return load(sample_file)
