@@ -47,6 +47,14 @@ def test_a_ratio_has_its_quartiles_and_failures_beside_it(sample: Results) -> No
     assert "1.25<br><small>1.10–1.50</small><br><small>1,200 failed</small>" in text
 
 
+def test_a_route_without_a_database_stands_apart(sample: Results) -> None:
+    assert "no database" not in peers.ratios(sample, peers.IN_PROCESS)
+    text = peers.no_database(sample)
+    assert "| In process, microseconds more | 0.75 |" in text
+    assert "| Relative to raw | time,<br>1 client |" in text
+    assert "| **hawkapi-sqlalchemy** | 1.00<br><small>0.99–1.01</small> |" in text
+
+
 def test_what_a_peer_was_not_asked_is_left_open(sample: Results) -> None:
     assert "| raw | – | 1.00<br><small>1.00–1.00</small> |" in peers.ratios(
         sample, peers.IN_PROCESS

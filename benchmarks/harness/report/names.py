@@ -2,6 +2,7 @@
 
 OURS = "ours"
 REFERENCE = "raw"
+NO_DATABASE = "no_database"
 
 PEERS = {
     "ours": "hawkapi-sqlalchemy",
@@ -21,7 +22,7 @@ WORKLOADS = {
     "insert": "insert",
     "hundred_rows": "100 rows",
     "two_dependencies": "two dependencies",
-    "no_database": "no database",
+    NO_DATABASE: "no database",
 }
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 COUNTS = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from harness.report import markdown, names
 from harness.report.plots.catalogue import peers_plot
-from harness.report.results import Count, Measurement, Results
+from harness.report.results import Count, Measurement, NoDatabase, Results
 
 IN_PROCESS = "in_process"
 HTTP = "http"
@@ -17,7 +17,11 @@ def ratios(results: Results, group: str) -> str:
         results: The run.
         group: `in_process` or `http`.
     """
-    found = [each for each in results.measurements if each.group == group]
+    found = [
+        each
+        for each in results.measurements
+        if each.group == group and each.workload != names.NO_DATABASE
+    ]
     if not found:
         return markdown.NOT_MEASURED
     parts: list[tuple[str, str]] = []
@@ -139,12 +143,41 @@ def imports(results: Results) -> str:
 
 
 def no_database(results: Results) -> str:
-    """Tell what a route pays that uses no database."""
+    """Tell what a route pays that uses no database, and what each peer's framework costs."""
     found = results.no_database
-    if found is None:
+    cells = {
+        (each.peer, (each.group, each.clients)): each
+        for each in results.measurements
+        if each.workload == names.NO_DATABASE
+    }
+    if found is None and not cells:
         return markdown.NOT_MEASURED
+    return "\n\n".join([*_added(found), *_frameworks(cells)])
+
+
+def _added(found: NoDatabase | None) -> list[str]:
+    if found is None:
+        return []
     rows = [
         ("In process, microseconds more", markdown.short(found.in_process_microseconds)),
         ("Requests a second over HTTP, relative", markdown.number(found.http_ratio, 2)),
     ]
-    return markdown.table(("Against HawkAPI alone", ""), rows)
+    return [markdown.table(("Against HawkAPI alone", ""), rows)]
+
+
+def _frameworks(cells: dict[tuple[str, tuple[str, int]], Measurement]) -> list[str]:
+    if not cells:
+        return []
+    columns = sorted({column for _, column in cells}, key=lambda each: (each[0] == HTTP, each[1]))
+    header = [
+        f"{'throughput over HTTP' if group == HTTP else 'time'},<br>{markdown.clients(clients)}"
+        for group, clients in columns
+    ]
+    rows: list[list[str]] = []
+    for peer in names.in_order(names.PEERS, {peer for peer, _ in cells}):
+        row = [_strong(peer, names.label(names.PEERS, peer))]
+        for column in columns:
+            measurement = cells.get((peer, column))
+            row.append(markdown.NOTHING if measurement is None else _ratio(measurement))
+        rows.append(row)
+    return [markdown.table(["Relative to raw", *header], rows)]

@@ -60,7 +60,7 @@ def peers_plot(results: Results, group: str, database: str) -> Plot | None:
         if each.group == group
         and each.database == database
         and each.ratio is not None
-        and each.workload != "no_database"
+        and each.workload != names.NO_DATABASE
     ]
     if not data:
         return None
