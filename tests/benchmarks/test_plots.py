@@ -6,10 +6,17 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="install the extra `benchmarks`")
 
-from harness.report.command import write
-from harness.report.plots.catalogue import Plot, plots
+from harness.report.command import DOCS, write
+from harness.report.plots.catalogue import FOLDER, Plot, plots
 from harness.report.plots.style import PALETTES, save
-from harness.report.results import Results
+from harness.report.results import Results, load
+
+
+def test_the_stored_plots_are_what_the_stored_results_draw(tmp_path: Path) -> None:
+    stored = DOCS / FOLDER
+    for plot in plots(load(stored / "results.json")):
+        for file in save(plot, tmp_path):
+            assert file.read_bytes() == (stored / file.name).read_bytes(), file.name
 
 
 @pytest.fixture(params=["in-process-postgresql", "in-process-sqlite", "pool-postgresql", "memory"])

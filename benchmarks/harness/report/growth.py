@@ -6,21 +6,23 @@ from harness.report.results import PoolPoint, Results
 
 
 def pool(results: Results) -> str:
-    """Make a table for each database and pool."""
+    """Make a section for each database: the plot, and a table for each pool."""
     found = results.scale.pool
     if not found:
         return markdown.NOT_MEASURED
     parts: list[tuple[str, str]] = []
-    databases_found = names.in_order(names.DATABASE_ORDER, {each.database for each in found})
-    pictures = [plot.markdown for each in databases_found if (plot := pool_plot(results, each))]
-    for database in databases_found:
-        sizes = {(p.pool_size, p.max_overflow) for p in found if p.database == database}
-        for size, overflow in sorted(sizes):
-            key = (database, size, overflow)
-            chosen = [p for p in found if (p.database, p.pool_size, p.max_overflow) == key]
-            title = f"{names.label(names.DATABASES, database)}, {size} + {overflow}"
-            parts.append((title, _pool_table(chosen)))
-    return "\n\n".join([*pictures, markdown.tabs(parts)])
+    for database in names.in_order(names.DATABASE_ORDER, {each.database for each in found}):
+        pools: dict[tuple[int, int], list[PoolPoint]] = {}
+        for each in (each for each in found if each.database == database):
+            pools.setdefault((each.pool_size, each.max_overflow), []).append(each)
+        tables = [
+            (f"{size} + {overflow}", _pool_table(pools[size, overflow]))
+            for size, overflow in sorted(pools)
+        ]
+        plot = pool_plot(results, database)
+        text = [*([plot.markdown] if plot else []), markdown.tabs(tables)]
+        parts.append((names.label(names.DATABASES, database), "\n\n".join(text)))
+    return markdown.sections(parts, level=4)
 
 
 def _pool_table(points: list[PoolPoint]) -> str:
@@ -31,8 +33,7 @@ def _pool_table(points: list[PoolPoint]) -> str:
             _strong(each.peer),
             markdown.spread(each.ratio),
             markdown.number(each.requests_per_second),
-            markdown.number(each.p50_milliseconds, 1),
-            markdown.number(each.p99_milliseconds, 1),
+            f"{markdown.short(each.p50_milliseconds)} / {markdown.short(each.p99_milliseconds)}",
             markdown.short(each.connections_per_second),
             markdown.number(each.failures),
         )
@@ -42,10 +43,9 @@ def _pool_table(points: list[PoolPoint]) -> str:
         "Clients",
         "",
         "Throughput, relative",
-        "Requests / s",
-        "p50, ms",
-        "p99, ms",
-        "New connections / s",
+        "Requests a second",
+        "p50 / p99, ms",
+        "Connections a second",
         "Failed",
     )
     return markdown.table(header, rows, numbers_from=2)
@@ -69,7 +69,7 @@ def memory(results: Results) -> str:
             markdown.number(each.samples[-1].rss_mib, 1),
             f"{each.rss_kib_per_1000:+.1f}<br><small>limit {each.rss_limit:g}</small>",
             f"{each.objects_per_1000:+.1f}<br><small>limit {each.objects_limit:g}</small>",
-            "✓ flat" if each.flat else "✗ **grows**",
+            "✓\u00a0flat" if each.flat else "✗\u00a0**grows**",
         )
         for each in found
     ]

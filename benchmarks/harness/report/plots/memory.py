@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.report import names
 from harness.report.plots.style import WIDTH, Palette
@@ -35,6 +35,7 @@ def draw(data: Sequence[Memory], palette: Palette) -> Figure:
         axes.set_ylim(0, 1.15 * axes.dataLim.y1)
         axes.set_xlabel("requests (flat is better)")
         thousands = FuncFormatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(thousands)
         axes.yaxis.set_major_formatter(thousands)
     handles, labels = left.get_legend_handles_labels()

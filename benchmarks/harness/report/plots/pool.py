@@ -43,7 +43,6 @@ def draw(data: Sequence[PoolPoint], palette: Palette) -> Figure:
             if (size, overflow) == pools[0]:
                 axes.set_title(title)
         row[0].set_ylabel(f"pool {size} + {overflow}", weight="bold")
-        row[0].set_ylim(bottom=0)
         row[1].set_yscale("log")
         row[2].set_yscale("symlog", linthresh=1)
     for axes, note in zip(
@@ -52,6 +51,8 @@ def draw(data: Sequence[PoolPoint], palette: Palette) -> Figure:
         axes.set_xscale("log")
         plain_ticks(axes, "x", [float(each) for each in clients])
         axes.set_xlabel(f"clients ({note})")
+    # The axes of a column are one: their ends are known when all lines are drawn.
+    grid[0][0].set_ylim(0, 1.08 * max(axes.dataLim.y1 for axes in grid[:, 0]))
     times = [each.p99_milliseconds for each in data]
     for row in grid:
         plain_ticks(row[1], "y", nice_ticks(min(times) / 1.5, max(times) * 1.5))
