@@ -60,7 +60,7 @@ def packaging(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def plots(session: nox.Session) -> None:
     """The plots of the benchmarks, drawn anew and compared with those in the repository."""
-    session.install(*EDITABLE, *EXTRAS["dev"], *EXTRAS["benchmarks"])
+    session.install(*EDITABLE, *EXTRAS["dev"], "-r", "benchmarks/requirements.txt")
     session.run("pytest", "-q", "tests/benchmarks/test_plots.py", *session.posargs)
 
 

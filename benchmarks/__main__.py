@@ -1,28 +1,32 @@
-"""The benchmarks."""
+"""`python benchmarks`: see `--help`."""
 
-import argparse
+import os
 import sys
 from pathlib import Path
 
-# The servers are those of the tests.
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "lib"))
-
-from harness.report import command as report
-from harness.scale import command as scale
+from harness.environments import harness_environment
+from harness.errors import BenchmarkError
+from harness.paths import SERVER_LIBRARY
 
 
-def main() -> None:
-    """Read the command line, and do what it says."""
-    parser = argparse.ArgumentParser(prog="python benchmarks", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    for module in (report, scale):
-        name = module.__name__.split(".")[1]
-        command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    arguments = parser.parse_args()
-    arguments.run(arguments)
+def main() -> int:
+    if sys.version_info < (3, 12):  # noqa: UP036  # what the packages need; told, not assumed
+        print("benchmarks: needs Python 3.12 or later", file=sys.stderr)
+        return 2
+    environment = harness_environment()
+    if Path(sys.prefix).resolve() != environment.folder.resolve():
+        try:
+            environment.prepare()
+        except BenchmarkError as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 1
+        # The same process goes on, so that whoever watches or stops it still does.
+        os.execv(environment.python, [str(environment.python), *sys.argv])
+    sys.path.append(str(SERVER_LIBRARY))
+    from harness.commands import run
+
+    return run(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.results import Results, load
+from harness.results import Results
 
 
 @pytest.fixture
@@ -14,4 +14,4 @@ def sample_file() -> Path:
 
 @pytest.fixture
 def sample(sample_file: Path) -> Results:
-    return load(sample_file)
+    return Results.read(sample_file)

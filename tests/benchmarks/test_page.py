@@ -1,13 +1,14 @@
 """The page shows what the results hold, and says so where they hold nothing."""
 
 import re
+from dataclasses import replace
 
-import msgspec
 import pytest
 
-from harness.report import budgets, conditions, growth, markdown, peers
-from harness.report.page import render
-from harness.report.results import Results, Scale, Spread, parse
+from harness import catalogue
+from harness.publish import budgets, conditions, growth, markdown, names, peers
+from harness.publish.page import render
+from harness.results import IN_PROCESS, NoDatabase, Results
 
 
 def test_a_budget_is_shown_with_what_was_measured_its_limit_and_the_verdict(
@@ -25,7 +26,7 @@ def test_a_budget_is_shown_with_what_was_measured_its_limit_and_the_verdict(
 
 
 def test_peers_stand_in_one_order_ours_first_and_unknown_ones_last(sample: Results) -> None:
-    text = peers.ratios(sample, peers.IN_PROCESS)
+    text = peers.ratios(sample, IN_PROCESS)
     first = text[text.index("### PostgreSQL") :]
     one, many = first.index('=== "1 client"'), first.index('=== "64 clients"')
     assert re.findall(r"^    \| (\S.*?) \|", first[one:many], re.MULTILINE) == [
@@ -42,13 +43,13 @@ def test_peers_stand_in_one_order_ours_first_and_unknown_ones_last(sample: Resul
 
 
 def test_a_ratio_has_its_quartiles_and_failures_beside_it(sample: Results) -> None:
-    text = peers.ratios(sample, peers.IN_PROCESS)
+    text = peers.ratios(sample, IN_PROCESS)
     assert "0.50<br><small>0.40–0.62</small>" in text
     assert "1.25<br><small>1.10–1.50</small><br><small>1,200 failed</small>" in text
 
 
 def test_a_route_without_a_database_stands_apart(sample: Results) -> None:
-    assert "no database" not in peers.ratios(sample, peers.IN_PROCESS)
+    assert "no database" not in peers.ratios(sample, IN_PROCESS)
     text = peers.no_database(sample)
     assert "| In process, microseconds more | 0.75 |" in text
     assert "| Relative to raw | time,<br>1 client |" in text
@@ -56,13 +57,11 @@ def test_a_route_without_a_database_stands_apart(sample: Results) -> None:
 
 
 def test_what_a_peer_was_not_asked_is_left_open(sample: Results) -> None:
-    assert "| raw | – | 1.00<br><small>1.00–1.00</small> |" in peers.ratios(
-        sample, peers.IN_PROCESS
-    )
+    assert "| raw | – | 1.00<br><small>1.00–1.00</small> |" in peers.ratios(sample, IN_PROCESS)
 
 
 def test_times_and_percentiles_are_below_the_ratios(sample: Results) -> None:
-    text = peers.ratios(sample, peers.IN_PROCESS)
+    text = peers.ratios(sample, IN_PROCESS)
     assert "| **hawkapi-sqlalchemy** | 30.00 / 60.00 | 40.00 / 99.50 |" in text
 
 
@@ -115,14 +114,14 @@ def test_databases_are_counted_upwards_and_each_further_one_has_its_memory(
 
 
 def test_every_section_of_a_run_without_measurements_says_so(sample: Results) -> None:
-    empty = msgspec.structs.replace(
+    empty = replace(
         sample,
         measurements=[],
         counts=[],
         imports=[],
-        no_database=None,
+        no_database=NoDatabase(),
         budgets=[],
-        scale=Scale(),
+        scale={},
     )
     assert render(empty).count(markdown.NOT_MEASURED) == 9
     assert ".svg" not in render(empty)
@@ -140,10 +139,12 @@ def test_numbers_have_no_more_digits_than_they_are_worth(value: float | None, te
     assert markdown.short(value) == text
 
 
-def test_a_ratio_that_was_taken_once_has_no_quartiles() -> None:
-    assert markdown.spread(Spread(0.5)) == "0.50"
+def test_every_peer_and_workload_has_a_name_for_readers() -> None:
+    assert set(catalogue.PEERS) <= set(names.PEERS)
+    assert set(catalogue.WORKLOADS) <= set(names.WORKLOADS)
 
 
-def test_results_of_another_schema_are_refused() -> None:
-    with pytest.raises(ValueError, match="results of schema 2"):
-        parse({"schema": 2})
+def test_a_peer_that_hung_is_said_to(sample: Results) -> None:
+    hung = [replace(each, hung=True, ratio=None) for each in sample.measurements]
+    text = peers.ratios(replace(sample, measurements=hung), IN_PROCESS)
+    assert "| hawkapi-sqlalchemy 0.2.0 | – | hung<br><small>1,200 failed</small> |" in text

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="install the extra `benchmarks`")
+pytest.importorskip("matplotlib", reason="install benchmarks/requirements.txt")
 
-from harness.report.command import DOCS, write
-from harness.report.plots.catalogue import FOLDER, Plot, plots
-from harness.report.plots.style import PALETTES, save
-from harness.report.results import Results, load
+from harness.publish.command import DOCS, write
+from harness.publish.plots.catalogue import FOLDER, Plot, plots
+from harness.publish.plots.style import PALETTES, save
+from harness.results import Results
 
 
 def test_the_stored_plots_are_what_the_stored_results_draw(tmp_path: Path) -> None:
     stored = DOCS / FOLDER
-    for plot in plots(load(stored / "results.json")):
+    for plot in plots(Results.read(stored / "results.json")):
         for file in save(plot, tmp_path):
             assert file.read_bytes() == (stored / file.name).read_bytes(), file.name
 

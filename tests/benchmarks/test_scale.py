@@ -6,17 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
-import msgspec
 import pytest
 
 from dbservers.blocking import run_blocking
 from dbservers.postgresql import PostgreSQLServer
-from harness.report.results import Databases, Memory, PoolPoint
 from harness.scale import databases, memory, pool
 from harness.scale.counters import PostgreSQLCounter
 from harness.scale.load import INSERT, READ
 from harness.scale.modes import MODES
 from harness.scale.process import WorkerError, worker_process
+from harness.scale.results import Scale
 
 PYTHON = Path(sys.executable)
 LITTLE = replace(
@@ -40,8 +39,8 @@ def test_a_pool_point_has_its_ratio_to_raw_and_counts_connections(
     assert {(each.peer, each.clients) for each in points} == {
         (peer, clients) for peer in ("ours", "raw") for clients in (1, 8)
     }
+    assert Scale.parse(Scale(pool=points).as_dict()) == Scale(pool=points)
     for point in points:
-        assert msgspec.convert(msgspec.to_builtins(point), PoolPoint) == point
         assert point.failures == 0
         assert point.ratio is not None
         if point.peer == "raw":
@@ -58,8 +57,7 @@ def test_registered_databases_are_opened_by_start_up_alone(
     assert [each.databases for each in found] == [1, 3]
     assert [each.opened_at_start for each in found] == [1, 3]
     assert [each.opened_by_requests for each in found] == [0, 0]
-    for each in found:
-        assert msgspec.convert(msgspec.to_builtins(each), Databases) == each
+    assert Scale.parse(Scale(databases=found).as_dict()) == Scale(databases=found)
 
 
 def test_the_names_begin_with_a_primary_and_a_replica() -> None:
@@ -73,7 +71,7 @@ def test_memory_is_sampled_after_the_warm_up_and_at_equal_distances(tmp_path: Pa
     found = memory.measure("sqlite", url, PYTHON, LITTLE)
     assert [sample.requests for sample in found.samples] == [0, 10, 20, 30, 40]
     assert all(sample.rss_mib > 1 and sample.objects > 1000 for sample in found.samples)
-    assert msgspec.convert(msgspec.to_builtins(found), Memory) == found
+    assert Scale.parse(Scale(memory=[found]).as_dict()) == Scale(memory=[found])
 
 
 def test_a_request_that_fails_or_never_ends_is_counted(tmp_path: Path) -> None:

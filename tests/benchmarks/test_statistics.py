@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.report.results import Memory, MemorySample, Spread
 from harness.scale.memory import OBJECTS_LIMIT, RSS_LIMIT, judge
-from harness.scale.statistics import last_half, percentile, slope, spread
+from harness.scale.results import Memory, MemorySample
+from harness.scale.statistics import last_half, percentile, slope
 
 
 def test_a_slope_is_that_of_the_best_line() -> None:
@@ -27,11 +27,6 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile(values, 0.99) == 99.0
     assert percentile(values, 1.0) == 100.0
     assert percentile([7.0], 0.01) == 7.0
-
-
-def test_a_spread_is_the_median_and_the_quartiles() -> None:
-    assert spread([4.0, 1.0, 3.0, 2.0, 5.0]) == Spread(3.0, 2.0, 4.0)
-    assert spread([2.0]) == Spread(2.0, 2.0, 2.0)
 
 
 def _watched(rss_mib: list[float], objects: list[int]) -> Memory:

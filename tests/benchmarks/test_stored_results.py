@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.command import DOCS
-from harness.report.page import render
-from harness.report.plots.catalogue import FOLDER, VARIANTS, plots
-from harness.report.results import Results, load
+from harness.publish.command import DOCS
+from harness.publish.page import render
+from harness.publish.plots.catalogue import FOLDER, VARIANTS, plots
+from harness.results import Results
 
 STORED = DOCS / FOLDER
 REMEDY = "run `python benchmarks report docs/assets/benchmarks/results.json`"
@@ -16,7 +16,7 @@ REMEDY = "run `python benchmarks report docs/assets/benchmarks/results.json`"
 
 @pytest.fixture
 def stored() -> Results:
-    return load(STORED / "results.json")
+    return Results.read(STORED / "results.json")
 
 
 def test_the_page_is_what_the_stored_results_render_to(stored: Results) -> None:

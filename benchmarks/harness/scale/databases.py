@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dbservers.postgresql import PostgreSQLServer
-from harness.report.results import Databases
 from harness.scale.counters import PostgreSQLCounter
 from harness.scale.load import READ
 from harness.scale.modes import Mode
 from harness.scale.process import WorkerProcess, worker_process
-from harness.scale.statistics import spread
+from harness.scale.results import Databases
+from harness.spread import Spread
 
 COUNTS = (1, 2, 4, 16, 64)
 PRIMARY = "primary"
@@ -66,7 +66,7 @@ def measure(
         Databases(
             databases=count,
             runs=mode.rounds,
-            ratio=spread([a / b for a, b in zip(times[count], times[1], strict=True)]),
+            ratio=Spread.of([a / b for a, b in zip(times[count], times[1], strict=True)]),
             microseconds=1e6 * statistics.median(times[count]),
             kib=statistics.median(each["kib"] for each in starts[count]),
             start_milliseconds=1000 * statistics.median(each["seconds"] for each in starts[count]),

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from harness.report.results import Memory, MemorySample
 from harness.scale.load import INSERT, READ
 from harness.scale.modes import Mode
 from harness.scale.process import worker_process
+from harness.scale.results import Memory, MemorySample
 from harness.scale.statistics import last_half, slope
 
 CLIENTS = 8

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dbservers.server import DatabaseServer
-from harness.report import names
-from harness.report.results import PoolPoint
+from harness.catalogue import REFERENCE
 from harness.scale.counters import Counter
 from harness.scale.load import READ
 from harness.scale.modes import Mode
 from harness.scale.process import WorkerProcess, worker_process
-from harness.scale.statistics import spread
+from harness.scale.results import PoolPoint
+from harness.spread import Spread
 
 POOLS = ((5, 0), (5, 10))
 CLIENTS = (1, 8, 64, 512)
@@ -87,6 +87,10 @@ def _run(worker: WorkerProcess, database: str, counter: Counter, clients: int, m
     return {**answer, "opened": counter.opened(database) - before}
 
 
+def _spread(values: list[float]) -> Spread | None:
+    return Spread.of(values) if values else None
+
+
 def _rate(each: Found) -> float:
     return each["completed"] / each["seconds"]
 
@@ -98,7 +102,7 @@ def _point(
 ) -> PoolPoint:
     peer, size, overflow, clients = key
     rounds = found[key]
-    references = found[names.REFERENCE, size, overflow, clients]
+    references = found[REFERENCE, size, overflow, clients]
     seconds = sum(each["seconds"] for each in rounds)
     opened = sum(each["opened"] for each in rounds)
     return PoolPoint(
@@ -108,7 +112,7 @@ def _point(
         max_overflow=overflow,
         clients=clients,
         runs=len(rounds),
-        ratio=spread(
+        ratio=_spread(
             [_rate(a) / _rate(b) for a, b in zip(rounds, references, strict=True) if _rate(b)]
         ),
         requests_per_second=statistics.median(map(_rate, rounds)),

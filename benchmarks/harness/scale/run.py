@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dbservers.run import Run
-from harness.report.results import Scale
 from harness.scale import databases, memory, pool
 from harness.scale.counters import MariaDBCounter, PostgreSQLCounter
 from harness.scale.modes import MODES
+from harness.scale.results import Scale
 
 PEERS = ("ours", "raw", "published")
 

@@ -1,22 +1,8 @@
-"""Medians, quartiles, percentiles and slopes."""
+"""Percentiles and slopes."""
 
 import statistics
 from collections.abc import Sequence
 from math import ceil
-
-from harness.report.results import Spread
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Answer the median and the quartiles.
-
-    Args:
-        values: At least one.
-    """
-    if len(values) == 1:
-        return Spread(values[0], values[0], values[0])
-    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")
-    return Spread(median, q1, q3)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

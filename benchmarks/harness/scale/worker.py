@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import weakref
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ class Worker:
     def __init__(self) -> None:
         self._app: Any = None
         self._lifespan: Lifespan | None = None
+
+    async def packages(self) -> dict[str, str]:
+        """Tell what is installed here."""
+        return {each.name.lower().replace("_", "-"): each.version for each in distributions()}
 
     async def schema(self, url: str) -> dict[str, Any]:
         """Make the table anew."""
