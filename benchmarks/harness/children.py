@@ -1,5 +1,6 @@
 """A process of a peer's environment, which ends when the harness does."""
 
+import contextlib
 import os
 import selectors
 import subprocess
@@ -46,6 +47,11 @@ class Child:
         """The process's id."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
     def write_line(self, line: str) -> None:
         """Send a line.
 
@@ -82,10 +88,8 @@ class Child:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._selector.close()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(_END_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
 """One virtual environment a peer, rebuilt when what it is made from changes.
 
-The standard library is enough for this file: it also makes the environment that the harness runs in.
+The standard library is enough for this file: it also makes the environment of the harness.
 """
 
 import functools

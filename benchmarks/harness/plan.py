@@ -1,6 +1,6 @@
 """What a run measures, and how long."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 from harness.catalogue import (
@@ -51,7 +51,7 @@ class Plan:
         http: Whether to measure over HTTP.
         http_databases: Kinds of database for that.
         http_rounds: How often each of those measurements is repeated.
-        http_seconds: What one of those takes.
+        http_seconds: What one of those takes; the load generator knows whole seconds alone.
         http_connections: Numbers of connections for those.
         counted: Names of peers whose round trips and connections are counted.
         count_requests: Over how many requests round trips are counted.
@@ -71,13 +71,13 @@ class Plan:
     http: bool = True
     http_databases: tuple[str, ...] = (POSTGRESQL,)
     http_rounds: int = 5
-    http_seconds: float = 3.0
+    http_seconds: int = 3
     http_connections: tuple[int, ...] = (8, 64)
     counted: tuple[str, ...] = (OURS, REFERENCE, "raw_ping", "published")
     count_requests: int = 100
     connection_requests: int = 2000
     import_rounds: int = 15
-    seed: int = field(default=0)
+    seed: int = 0
 
     @property
     def chosen(self) -> list[Peer]:
@@ -127,7 +127,7 @@ SHORT = replace(
     runs=1,
     seconds=0.1,
     http_rounds=2,
-    http_seconds=1.0,
+    http_seconds=1,
     count_requests=30,
     connection_requests=1000,
     import_rounds=5,

@@ -54,7 +54,8 @@ class Count:
 
     Attributes:
         name: `round_trips` of one request, `connections_per_1000` requests, `connections_left`
-            after shut-down, `failures`, or `rows_lost` that were acknowledged.
+            after shut-down, `failures`, or `rows_lost` that were acknowledged; the last two also
+            with `http_` before.
         database: The kind of database.
         workload: What was requested.
         peer: Who answered.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from harness.catalogue import NO_DATABASE, REFERENCE, Peer, Workload
 from harness.plan import Cell
@@ -14,8 +15,9 @@ from harness.workers import Sample, Worker
 type Contestant = tuple[str, str]
 """The names of a peer and a workload."""
 
-_FIRST = 20
-_FEWEST = 4
+_FIRST = 3
+_FIRST_AT_LEAST = 20
+_FEWEST = 3
 _MOST = 20_000
 # A single microsecond is looked for there.
 _NO_DATABASE_ROUNDS = 4
@@ -55,7 +57,7 @@ class Arena:
         self._said = said
         self._workers: dict[tuple[str, str], Worker] = {}
 
-    def __enter__(self) -> "Arena":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,7 +164,8 @@ def _requests(
     """Find how many requests the reference answers in the time of a measurement."""
     by_name = {peer.name: (peer, workload) for peer, workload in playing}
     probe = by_name.get(REFERENCE) or playing[0]
-    sample = arena.measure(cell, probe, _FIRST * cell.clients, result)
+    first = max(_FIRST_AT_LEAST, _FIRST * cell.clients)
+    sample = arena.measure(cell, probe, first, result)
     # Once more, as the first requests also compile statements and open connections.
     sample = arena.measure(cell, probe, sample.requests, result)
     wanted = int(sample.requests * seconds / sample.seconds)

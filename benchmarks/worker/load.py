@@ -21,7 +21,7 @@ class Exchange:
         scope: The request.
     """
 
-    __slots__ = ("body", "_ended", "_sent", "scope", "status")
+    __slots__ = ("_ended", "_sent", "body", "scope", "status")
 
     def __init__(self, scope: dict[str, Any]) -> None:
         self.scope = scope
@@ -104,8 +104,8 @@ class Load:
 
         Returns:
             The `seconds` that all `requests` took, how many `held`, the `failures`, of which how
-            many `unanswered` at the deadline, what failed responses said as `statuses`, and `p50` and `p99` of one request
-            in seconds.
+            many `unanswered` at the deadline, what failed responses said as `statuses`, and `p50`
+            and `p99` of one request in seconds.
         """
         tickets = iter(range(requests))
         times: list[float] = []
@@ -141,7 +141,7 @@ class Load:
             begin = perf_counter()
             try:
                 await app(exchange.scope, exchange.receive, exchange.send)
-            except Exception:  # noqa: BLE001  # a server would answer 500, whatever it was
+            except Exception:  # a server would answer 500, whatever it was
                 logger.warning("%s failed", exchange.scope["path"], exc_info=True)
                 exchange.status = 0
             times.append(perf_counter() - begin)
