@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from dbservers.server import DatabaseServer
 from hawkapi_sqlalchemy.core import Database, sessions
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.database import REPLICA
+from hawkapi_sqlalchemy.core.names import REPLICA
 
 COUNT = "SELECT n FROM counters WHERE id = 1"
 INCREMENT = text("UPDATE counters SET n = n + 1 WHERE id = 1")
@@ -160,7 +160,7 @@ async def test_a_session_cancelled_again_while_it_ends_still_gives_its_connectio
 
 
 @pytest.mark.dialects("postgresql", "mariadb")
-@pytest.mark.parametrize("access", [Access.WRITE, Access.READ])
+@pytest.mark.parametrize("access", [Access.WRITE, Access.SNAPSHOT])
 async def test_a_hanging_server_holds_the_end_of_a_session_up_no_longer_than_its_limit(
     own_server: DatabaseServer,
     access: Access,
@@ -170,7 +170,7 @@ async def test_a_hanging_server_holds_the_end_of_a_session_up_no_longer_than_its
 ) -> None:
     monkeypatch.setattr(sessions, "_RELEASE_TIMEOUT", 0.3)
     database: Database = make_database(own_server.url())
-    name = REPLICA if access is Access.READ else "primary"
+    name = REPLICA if access is Access.SNAPSHOT else "primary"
     session = database.open(name, access=access)
     await session.execute(text("SELECT 1"))
     await asyncio.to_thread(own_server.pause)
@@ -184,3 +184,21 @@ async def test_a_hanging_server_holds_the_end_of_a_session_up_no_longer_than_its
     assert "the connection is given up" in caplog.text
     async with asyncio.timeout(10), database.session() as session:
         assert await session.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.dialects("postgresql", "mariadb")
+async def test_a_reading_session_ends_without_a_word_to_a_hanging_server(
+    own_server: DatabaseServer, make_database: Any
+) -> None:
+    """It has no transaction, so there is nothing that the server would have to hear."""
+    database: Database = make_database(own_server.url())
+    session = database.open(REPLICA, access=Access.READ)
+    await session.execute(text("SELECT 1"))
+    await asyncio.to_thread(own_server.pause)
+    try:
+        async with asyncio.timeout(2):
+            await sessions.end_session(session)
+    finally:
+        await asyncio.to_thread(own_server.resume)
+    assert database.checked_out == 0
+    assert database.get().open_connections == 1

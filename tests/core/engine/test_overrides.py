@@ -13,8 +13,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
 
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig, Engine, create_engine
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.bind import _engine_arguments
 from hawkapi_sqlalchemy.core.dialects import policy_for
-from hawkapi_sqlalchemy.core.engine import _engine_kwargs
 
 SERVER = "postgresql+asyncpg://user@host/app"
 URLS = ["sqlite+aiosqlite://", SERVER, "mysql+aiomysql://user@host/app"]
@@ -29,7 +29,7 @@ def label(value: object) -> str | None:
 
 def arguments(url: str, **fields: Any) -> dict[str, Any]:
     config = DatabaseConfig(url, **fields)
-    return _engine_kwargs(config, "primary", policy_for(config))
+    return _engine_arguments(config, "primary", policy_for(config))
 
 
 @pytest.fixture
@@ -66,7 +66,8 @@ def test_the_fields_of_the_pool_reach_the_pool(url: str, engine: Callable[..., E
         ({"pool_pre_ping": True}, lambda e: e.pool._pre_ping, True),
         ({"pool_pre_ping": False}, lambda e: e.pool._pre_ping, False),
         ({"pool_logging_name": "mine"}, lambda e: e.pool.logging_name, "mine"),
-        ({"pool_use_lifo": True}, lambda e: e.pool._pool.use_lifo, True),
+        ({"pool_use_lifo": False}, lambda e: e.pool._use_lifo, False),
+        ({"max_idle": 12}, lambda e: e.pool._max_idle, 12),
         ({"poolclass": NullPool}, lambda e: type(e.pool), NullPool),
         ({"poolclass": StaticPool}, lambda e: type(e.pool), StaticPool),
         ({"poolclass": AsyncAdaptedQueuePool}, lambda e: type(e.pool), AsyncAdaptedQueuePool),

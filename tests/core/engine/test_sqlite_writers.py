@@ -99,16 +99,14 @@ async def test_a_writing_session_has_the_lock_from_its_beginning(
         assert is_retryable(caught.value)
 
 
-@pytest.mark.parametrize("replica", [False, True], ids=["commit=False", "replica"])
+@pytest.mark.parametrize("snapshot", [False, True], ids=["commit=False", "snapshot"])
 async def test_a_reader_takes_no_write_lock_and_keeps_its_view(
-    replica: bool, counters: str, add: Any, ask: Any, make_database: Any
+    snapshot: bool, counters: str, add: Any, ask: Any, make_database: Any
 ) -> None:
     """A writer begins and commits while a read transaction is open."""
     database: Database = make_database(counters)
-    if replica:
-        database.add("replica", database.get().config)
-    name = "replica" if replica else "primary"
-    async with asyncio.timeout(20), database.session(name, commit=False) as reader:
+    session = database.session(commit=False, snapshot=snapshot)
+    async with asyncio.timeout(20), session as reader:
         assert await reader.scalar(text(COUNT)) == 0
         async with database.session() as writer:
             await add(writer)
@@ -150,7 +148,7 @@ async def until(condition: Any) -> None:
 def waiting(database: Database) -> int:
     """Tell how many writers wait for their turn."""
     policy: Any = database.get()._policy
-    return len(policy._turnstile._lock._waiters or ())
+    return len(policy._turnstile._line)
 
 
 async def begin(database: Database, begun: asyncio.Event) -> None:
@@ -324,7 +322,7 @@ async def test_a_cancelled_wait_for_another_process_does_not_block_its_task_for_
         await add(holder)
         waiter = asyncio.create_task(begin(database, asyncio.Event()))
         await until(lambda: policy._turnstile._holder is not None)
-        [left] = database.get()._open.values()
+        [left] = database.get()._bind.open.values()
         waiter.cancel()
         await asyncio.wait([waiter])
         assert waiter.cancelled()
@@ -371,3 +369,26 @@ async def test_a_cancelled_long_statement_is_interrupted(counters: str, make_dat
         async with database.session() as session:
             await session.execute(text(COUNT))
     assert database.checked_out == 0
+
+
+async def test_waiting_writers_keep_no_connection_from_readers(
+    counters: str, add: Any, make_database: Any
+) -> None:
+    """A slow writer holds up those who write, and nobody else."""
+    database: Database = make_database(counters, pool_size=1, max_overflow=1, pool_timeout=5)
+
+    async def write() -> None:
+        async with database.session() as session:
+            await add(session)
+
+    async with asyncio.timeout(20):
+        async with database.session() as slow:
+            await add(slow)
+            writers = [asyncio.create_task(write()) for _ in range(5)]
+            await until(lambda: waiting(database) == 5)
+            assert database.checked_out == 1
+            async with database.session(commit=False) as reader:
+                assert await reader.scalar(text(COUNT)) == 0
+        await asyncio.gather(*writers)
+    async with database.session(commit=False) as reader:
+        assert await reader.scalar(text(COUNT)) == 6

@@ -90,9 +90,15 @@ class DatabaseConfig:
             `PoolExhaustedError`. Default 30.
         pool_recycle: Seconds after which a connection is replaced at its next use; -1 for
             never. Default 3600.
+        pool_max_idle: Seconds that a connection beyond `pool_size` stays open unused before it is
+            closed. Default 60.
         pool_pre_ping: Test a connection before it is used, so that one which the server has
-            closed is replaced. Not used for SQLite, whose connections cannot be lost. Default
-            `True`.
+            closed is replaced. `False` never asks the server; what is known of the connection on
+            this side is looked at all the same. Not used for SQLite, whose connections cannot be
+            lost. Default `True`.
+        ping_after_idle: Seconds without use after which the test asks the server, at one round
+            trip. Within them it only looks whether the driver or the socket knows of an end. 0
+            asks at every use. Default 0.5.
         connect_args: Arguments of the driver's `connect()`; they win over ours.
         engine_kwargs: Arguments of SQLAlchemy's `create_async_engine`; they win over ours.
         session_kwargs: Arguments of SQLAlchemy's `async_sessionmaker`; they win over ours
@@ -129,7 +135,9 @@ class DatabaseConfig:
     max_overflow: int = field(default=10, kw_only=True)
     pool_timeout: float = field(default=30.0, kw_only=True)
     pool_recycle: int = field(default=3600, kw_only=True)
+    pool_max_idle: float = field(default=60.0, kw_only=True)
     pool_pre_ping: bool = field(default=True, kw_only=True)
+    ping_after_idle: float = field(default=0.5, kw_only=True)
     connect_args: Mapping[str, Any] = field(default_factory=_empty, kw_only=True)
     engine_kwargs: Mapping[str, Any] = field(default_factory=_empty, kw_only=True)
     session_kwargs: Mapping[str, Any] = field(default_factory=_empty, kw_only=True)
@@ -163,6 +171,11 @@ class DatabaseConfig:
             seconds: float | None = getattr(self, name)
             if seconds is not None and seconds <= 0:
                 raise ConfigurationError(f"{name} is a positive number of seconds, not {seconds!r}")
+        for name in ("pool_max_idle", "ping_after_idle"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(
+                    f"{name} is a number of seconds, 0 or more, not {getattr(self, name)!r}"
+                )
 
     @property
     def sqlalchemy_url(self) -> URL:

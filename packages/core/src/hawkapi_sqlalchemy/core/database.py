@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.access import Access, access_for
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.engine import Engine, create_engine
 from hawkapi_sqlalchemy.core.errors import (
@@ -18,22 +18,15 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseError,
     UnknownDatabaseWarning,
 )
+from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA
 from hawkapi_sqlalchemy.core.retries import run_with_retries
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.sessions import commit_session, end_session
 
-__all__ = ["PRIMARY", "REPLICA", "Database", "is_replica"]
+__all__ = ["Database"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
-PRIMARY = "primary"
-REPLICA = "replica"
-
 _DRAIN_POLL = 0.02
-
-
-def is_replica(name: str) -> bool:
-    """Tell by its name whether a database is a replica: `replica`, or one of a set, `replica:0`."""
-    return name.partition(":")[0] == REPLICA
 
 
 class Database:
@@ -159,22 +152,27 @@ class Database:
             access: The access asked for.
 
         Returns:
-            The engine, and `Access.READ` for a replica, a `read_only` database, and a name that
-            falls back to the primary; else the access asked for.
+            The engine, and the access asked for; for a replica, a `read_only` database, and a name
+            that falls back to the primary, a read-only one in any case.
 
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.
         """
-        if access is Access.WRITE:
-            self.check_writable(name)
-        engine = self.get(name)
-        if is_replica(engine.name) or engine.name != name or engine.config.read_only:
+        engine = self.engines.get(name)
+        if engine is None:
+            if access is Access.WRITE:
+                self.check_writable(name)
+            # What it falls back to was not asked for, and is not written to.
+            engine, only_read = self.get(name), True
+        else:
+            only_read = engine.only_read
+        if only_read and not access.is_read_only:
             access = Access.READ
         return engine, access
 
     @asynccontextmanager
     async def session(
-        self, name: str = PRIMARY, *, commit: bool = True
+        self, name: str = PRIMARY, *, commit: bool = True, snapshot: bool = False
     ) -> AsyncGenerator[AsyncSession]:
         """Open a session as a unit of work of its own.
 
@@ -186,18 +184,21 @@ class Database:
             commit: Commit at the end. With `False` nothing is stored unless the block calls
                 `commit()` itself, and on SQLite no write lock is taken at the beginning. Under
                 a name that is not registered such a session falls back to the primary, read-only.
+            snapshot: With `commit=False`: the session is read-only, and all its statements see one
+                state of the data, that of its first. Default `False`.
 
         Yields:
             The session.
 
         Raises:
+            ConfigurationError: `snapshot=True` together with `commit=True`.
             UnknownDatabaseError: `commit=True` and the name is not registered.
         """
-        session = self.open(name, access=Access.WRITE if commit else Access.MANUAL)
+        session = self.open(name, access=access_for(commit=commit, snapshot=snapshot))
         try:
             yield session
             if commit:
-                await session.commit()
+                await commit_session(session)
         finally:
             await end_session(session)
 

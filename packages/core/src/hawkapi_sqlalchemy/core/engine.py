@@ -1,36 +1,27 @@
-"""One database's engine: its pool, its session factories, its event loop."""
+"""One database: its engines, its session factories, its event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine as SyncEngine
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access
+from hawkapi_sqlalchemy.core.bind import Bind, unpooled_engine
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
-from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
-from hawkapi_sqlalchemy.core.events import listen_to_connects, listen_to_transactions
-from hawkapi_sqlalchemy.core.pool import DatabasePool
-from hawkapi_sqlalchemy.core.sessions import DatabaseSession, mark_session
+from hawkapi_sqlalchemy.core.dialects import policy_for
+from hawkapi_sqlalchemy.core.events import listen_to_reads, listen_to_transactions
+from hawkapi_sqlalchemy.core.names import is_replica
+from hawkapi_sqlalchemy.core.sessions import session_class, session_info, watch_manual
 
 __all__ = ["Engine", "create_engine"]
 
 _ABANDON_TIMEOUT = 5.0
-_QUEUE_ARGUMENTS = ("pool_size", "max_overflow", "pool_timeout", "pool_recycle", "pool_use_lifo")
-"""What a pool that keeps connections takes, and one that keeps none refuses or has no use for."""
 
 
 class Engine:
@@ -50,6 +41,7 @@ class Engine:
             commits or closes it.
         config: The configuration it was made from.
         name: The database's name.
+        only_read: Whether all its sessions are read-only: it is a replica, or configured so.
 
     Raises:
         ConfigurationError: The driver is not installed; the message names the extra.
@@ -58,66 +50,122 @@ class Engine:
     def __init__(self, config: DatabaseConfig, *, name: str = "primary") -> None:
         self.config = config
         self.name = name
+        self.only_read = config.read_only or is_replica(name)
         self._policy = policy_for(config)
         self._policy.require_driver()
-        self._open: dict[int, Any] = {}
-        self._unwanted: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.engine: AsyncEngine = create_async_engine(
-            self._policy.engine_url(), **_engine_kwargs(config, name, self._policy)
-        )
+        self._bind = Bind(config, name, self._policy)
+        self._reading: Bind | None = None
+        self.engine: AsyncEngine = self._bind.engine
         sync_engine = self.engine.sync_engine
-        listen_to_connects(sync_engine, name, config, self._policy)
-        listen_to_transactions(sync_engine, name, self._policy)
-        _track(sync_engine, self._open, self._unwanted)
-        self._policy.open()
+        this = weakref.ref(self)
+        listen_to_transactions(
+            sync_engine,
+            name,
+            self._policy,
+            on_demotion=lambda: None if (engine := this()) is None else engine.distrust_readers(),
+        )
         # For connections that are taken from the engine itself.
         sync_engine.update_execution_options(**self._options(Access.MANUAL))
-        self._makers = {access: self._maker(access) for access in Access}
-        self.sessionmaker: async_sessionmaker[AsyncSession] = self._makers[Access.WRITE]
-        # Without a dispose (a test client runs no shut-down) the drivers would complain of
-        # forgotten connections at some later time.
-        # It watches what every session and connection refers to, which may outlive this wrapper.
-        weakref.finalize(sync_engine, _abandon_all, self._open, self._policy)
+        self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
+        self.sessionmaker: async_sessionmaker[AsyncSession] = self._new_maker(Access.WRITE)
+        self._policy.open()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.config!r})"
 
-    def _options(self, access: Access) -> dict[str, Any]:
+    @property
+    def read_engine(self) -> AsyncEngine:
+        """The `AsyncEngine` of the read-only sessions.
+
+        Its pool is its own, with the same limits; its connections are in AUTOCOMMIT, and the
+        server refuses their writes. It is `engine` itself where that cannot be had: behind
+        PgBouncer, and with an isolation level or connections of the application's own. What
+        listens to `engine` (tracing, metrics) wants to listen here too.
+        """
+        reading = self.prepare_reading()
+        return self.engine if reading is None else reading.engine
+
+    def prepare_reading(self) -> Bind | None:
+        """Make the pool of the read-only sessions, if they have one of their own.
+
+        Returns:
+            It and its engine; `None` where they use `engine`.
+        """
+        if self._reading is None and self._policy.can_autocommit():
+            self._reading = Bind(
+                self.config,
+                self.name,
+                self._policy,
+                reading=True,
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
+            )
+            sync_engine = self._reading.engine.sync_engine
+            listen_to_reads(sync_engine, self.name, self._policy)
+        return self._reading
+
+    def distrust_readers(self) -> None:
+        """Have read-only sessions connect anew: theirs lead to a server that is primary no more."""
+        if self._reading is not None:
+            self._reading.distrust()
+
+    @property
+    def _binds(self) -> list[Bind]:
+        return [self._bind] if self._reading is None else [self._bind, self._reading]
+
+    def _options(self, access: Access) -> Mapping[str, Any]:
+        if access is Access.SNAPSHOT:
+            return {OPTION: access, **self._policy.snapshot_options()}
         if access is Access.READ or self.config.read_only:
             return {OPTION: Access.READ, **self._policy.view_options()}
-        return {OPTION: access}
+        return self._policy.access_options(access)
 
-    def _maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        arguments: dict[str, Any] = {
-            "bind": self.engine.execution_options(**self._options(access)),
-            "sync_session_class": DatabaseSession,
+    def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
+        engine = self.engine
+        reading = self.prepare_reading() if access is Access.READ else None
+        if reading is not None:
+            engine = reading.engine
+        elif options := self._options(access):
+            engine = engine.execution_options(**options)
+        ours: dict[str, Any] = {
+            "bind": engine,
+            "sync_session_class": session_class(access),
             "expire_on_commit": False,
             # A session that is used after its end raises, where SQLAlchemy's default would begin
             # a transaction that nobody commits.
             "close_resets_only": False,
         }
-        return async_sessionmaker(**(arguments | dict(self.config.session_kwargs)))
+        arguments = ours | dict(self.config.session_kwargs)
+        info = session_info(self.name, access, autocommit=reading is not None)
+        arguments["info"] = {**arguments.get("info", {}), **info}
+        maker = self._makers[access] = async_sessionmaker(**arguments)
+        return maker
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open right now, in use or not, of all pools."""
+        return sum(len(bind.open) for bind in self._binds)
 
     @property
     def checked_out(self) -> int:
         """Connections in use right now; 0 for a pool that does not count them."""
-        pool = self.engine.pool
-        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+        return sum(bind.checked_out for bind in self._binds)
 
     @property
     def is_saturated(self) -> bool:
         """Whether a new session would have to wait for a connection."""
-        pool = self.engine.pool
-        return isinstance(pool, DatabasePool) and pool.free_slots <= 0
+        return any(bind.is_saturated for bind in self._binds)
 
     @property
     def pool_limits(self) -> tuple[int, int] | None:
-        """Connections that the pool keeps, and may open beyond; `None` for one without a bound."""
-        pool = self.engine.pool
-        if isinstance(pool, DatabasePool) and pool.max_overflow >= 0:
-            return pool.size(), pool.max_overflow
-        return None
+        """Connections that a pool keeps, and may open beyond; `None` for one without a bound."""
+        return self._bind.pool_limits
+
+    @property
+    def pools(self) -> int:
+        """Pools that sessions use: one, or two where some read only and others write."""
+        return 1 if self.only_read else len(self._binds)
 
     def session(self, access: Access) -> AsyncSession:
         """Make a session. The caller ends it with `end_session`.
@@ -129,7 +177,11 @@ class Engine:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
-        return mark_session(self._makers[access](), self.name, access)
+        maker = self._makers.get(access) or self._new_maker(access)
+        session = maker()
+        if access is Access.MANUAL:
+            watch_manual(session)
+        return session
 
     def enter_loop(self) -> None:
         """Bind the engine to the running event loop, leaving an earlier one.
@@ -152,11 +204,7 @@ class Engine:
         self._leave(previous)
 
     def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
-        left = list(self._open.values())
-        self._open.clear()
-        self._unwanted.clear()
-        # The pool is replaced without a word to its connections: their loop is not running.
-        self.engine.sync_engine.dispose(close=False)
+        left = [connection for bind in self._binds for connection in bind.leave_loop()]
         self._policy.loop_changed()
         if not self._policy.loop_bound or loop.is_closed():
             for connection in left:
@@ -177,7 +225,7 @@ class Engine:
     async def max_connections(self) -> int | None:
         """Ask how many connections the server accepts; `None` where that means nothing."""
         self.enter_loop()
-        async with self.engine.connect() as connection:
+        async with self._probed.engine.connect() as connection:
             return await self._policy.max_connections(connection)
 
     async def probe(self) -> None:
@@ -188,21 +236,20 @@ class Engine:
         """
         self.enter_loop()
         if not self.is_saturated:
-            async with self.engine.connect() as connection:
+            async with self._probed.engine.connect() as connection:
                 await connection.exec_driver_sql("SELECT 1")
             return
-        async with self._unpooled().connect() as connection:
+        engine = unpooled_engine(self.config, self.name, self._policy)
+        async with engine.connect() as connection:
             await connection.exec_driver_sql("SELECT 1")
 
-    def _unpooled(self) -> AsyncEngine:
-        arguments = _engine_kwargs(self.config, self.name, self._policy)
-        for pooled in _QUEUE_ARGUMENTS:
-            arguments.pop(pooled, None)
-        engine = create_async_engine(
-            self._policy.engine_url(), **(arguments | {"poolclass": NullPool})
-        )
-        listen_to_connects(engine.sync_engine, self.name, self.config, self._policy)
-        return engine
+    @property
+    def _probed(self) -> Bind:
+        """The pool that is asked for the database's health: a reader's, if only readers are served.
+
+        A probe that opened the other pool would cost a connection that nobody needs.
+        """
+        return (self.prepare_reading() if self.only_read else None) or self._bind
 
     async def dispose(self) -> None:
         """Close every idle connection; those in use are closed when they come back.
@@ -213,12 +260,11 @@ class Engine:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
-        try:
-            await self.engine.dispose()
-        finally:
-            # SQLAlchemy would put these back into a pool that nobody has any more.
-            self._unwanted.update(self._open)
-            self._policy.close()
+        async with contextlib.AsyncExitStack() as stack:
+            # Each in any case, whichever of them fails.
+            stack.callback(self._policy.close)
+            for bind in self._binds:
+                stack.push_async_callback(bind.dispose)
 
 
 def create_engine(config: DatabaseConfig, *, name: str = "primary") -> Engine:
@@ -235,81 +281,3 @@ def create_engine(config: DatabaseConfig, *, name: str = "primary") -> Engine:
         ConfigurationError: The driver is not installed; the message names the extra.
     """
     return Engine(config, name=name)
-
-
-def _engine_kwargs(config: DatabaseConfig, name: str, policy: DialectPolicy) -> dict[str, Any]:
-    given = dict(config.engine_kwargs)
-    arguments: dict[str, Any] = {
-        "echo": config.echo,
-        "poolclass": DatabasePool,
-        "pool_logging_name": name,
-        "pool_recycle": config.pool_recycle,
-        **policy.engine_kwargs(),
-        **given,
-    }
-    if "pool" in given:
-        # A pool that is there already takes none of these.
-        for argument in ("poolclass", "pool_logging_name", "pool_recycle", "pool_pre_ping"):
-            arguments.pop(argument, None)
-    elif issubclass(arguments["poolclass"], QueuePool):
-        sizes = {
-            "pool_size": config.pool_size,
-            "max_overflow": config.max_overflow,
-            "pool_timeout": config.pool_timeout,
-        }
-        arguments = sizes | arguments
-    arguments["connect_args"] = _merged(
-        policy.connect_args(), config.connect_args, given.get("connect_args", {})
-    )
-    return arguments
-
-
-def _merged(*mappings: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge arguments, the later over the earlier, and mappings inside them likewise."""
-    merged: dict[str, Any] = {}
-    for mapping in mappings:
-        for key, value in mapping.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = {**merged[key], **value} if both else value
-    return merged
-
-
-def _track(engine: SyncEngine, connections: dict[int, Any], unwanted: set[int]) -> None:
-    """Know every open connection, also those that a session holds.
-
-    Args:
-        engine: The engine below the `AsyncEngine`.
-        connections: The open ones, kept up to date.
-        unwanted: Those to close when they come back.
-    """
-
-    @event.listens_for(engine, "connect")
-    def opened(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        connections[id(connection)] = record.driver_connection
-
-    @event.listens_for(engine, "close")
-    def closed(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        del record
-        forget(connection)
-
-    @event.listens_for(engine, "close_detached")
-    def closed_detached(connection: DBAPIConnection) -> None:
-        forget(connection)
-
-    @event.listens_for(engine, "checkin")
-    def came_back(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-        if id(connection) in unwanted:
-            record.close()
-
-    def forget(connection: DBAPIConnection) -> None:
-        connections.pop(id(connection), None)
-        unwanted.discard(id(connection))
-
-    del opened, closed, closed_detached, came_back
-
-
-def _abandon_all(connections: dict[int, Any], policy: DialectPolicy) -> None:
-    for connection in connections.values():
-        policy.abandon(connection)
-    connections.clear()
-    policy.close()

@@ -19,6 +19,7 @@ __all__ = [
     "ReadOnlyError",
     "SessionEndedError",
     "TransactionLostError",
+    "TransactionRequiredError",
     "UnknownDatabaseError",
     "UnknownDatabaseWarning",
 ]
@@ -149,6 +150,28 @@ class TransactionLostError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestError):
     deadlock rolls everything back while the connection goes on. Code that swallows such an error
     would otherwise acknowledge a write that is gone.
     """
+
+
+class TransactionRequiredError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestError):
+    """A read-only session was asked for what only a transaction has.
+
+    Its statements each stand for themselves. A savepoint, and PostgreSQL's server-side cursors,
+    need `snapshot=True`.
+    """
+
+    @classmethod
+    def of(cls, name: str, what: str) -> TransactionRequiredError:
+        """Make one.
+
+        Args:
+            name: The database's name.
+            what: What was asked of it.
+        """
+        return cls(
+            f"{what} needs a transaction, and the statements of this read-only session of database "
+            f"{name!r} each stand for themselves; ask for one with `session_for({name!r}, "
+            f"commit=False, snapshot=True)` or `db.session({name!r}, commit=False, snapshot=True)`"
+        )
 
 
 class PartialCommitError(HawkAPISQLAlchemyError):

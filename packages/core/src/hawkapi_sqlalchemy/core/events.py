@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
-from hawkapi_sqlalchemy.core.access import Access, access_of
+from hawkapi_sqlalchemy.core.access import access_of
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy
 from hawkapi_sqlalchemy.core.errors import (
@@ -22,13 +22,18 @@ from hawkapi_sqlalchemy.core.errors import (
     PrimaryUnavailableError,
     ReadOnlyError,
     TransactionLostError,
+    TransactionRequiredError,
 )
-from hawkapi_sqlalchemy.core.faults import Fault, fault_of
+from hawkapi_sqlalchemy.core.faults import Fault, ends_connection, error_code, fault_of
+from hawkapi_sqlalchemy.core.hooks import hook_transactions
 
-__all__ = ["address_of", "listen_to_connects", "listen_to_transactions"]
+__all__ = ["address_of", "listen_to_connects", "listen_to_reads", "listen_to_transactions"]
 
 _ERROR = "hawkapi_error"
 _COMMITTING = "hawkapi_committing"
+"""Attributes of SQLAlchemy's `Connection`, which is made anew at each checkout."""
+_NO_TRANSACTION = "25P01"
+"""PostgreSQL's code, which asyncpg raises by itself too."""
 
 
 def address_of(url: URL) -> str:
@@ -93,57 +98,98 @@ def _ask(password: Callable[[], Any]) -> str:
     return await_only(answer) if inspect.isawaitable(answer) else answer
 
 
-def listen_to_transactions(engine: Engine, name: str, policy: DialectPolicy) -> None:
+def listen_to_transactions(
+    engine: Engine, name: str, policy: DialectPolicy, *, on_demotion: Callable[[], None]
+) -> None:
     """Never let a COMMIT pass that has nothing left to commit, and make driver errors clear.
 
     Args:
         engine: The engine below the `AsyncEngine`.
         name: The database's name.
         policy: Its dialect's policy.
+        on_demotion: Called when the server refuses a write because it is the primary no more.
     """
 
-    @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.info.pop(_ERROR, None)
-        connection.info.pop(_COMMITTING, None)
+        state = vars(connection)
+        state.pop(_ERROR, None)
+        state.pop(_COMMITTING, None)
+        policy.begin(connection)
 
-    @event.listens_for(engine, "commit")
     def commit(connection: Connection) -> None:
-        error: BaseException | None = connection.info.pop(_ERROR, None)
+        state = vars(connection)
+        error: BaseException | None = state.pop(_ERROR, None)
         if error is not None and policy.transaction_is_lost(connection, _original(error)):
             raise TransactionLostError(
                 f"database {name!r}: an earlier error, swallowed by the application, had already "
                 "rolled the transaction back; nothing of it is stored"
             ) from error
-        connection.info[_COMMITTING] = True
+        state[_COMMITTING] = True
 
     @event.listens_for(engine, "handle_error")
     def handle_error(context: ExceptionContext) -> BaseException | None:
         connection = context.connection
         if connection is None:
             return None
-        replacement = _clearer(context, connection, name)
+        replacement = _clearer(
+            context, connection, name, read_only=access_of(connection).is_read_only
+        )
+        if isinstance(replacement, PrimaryUnavailableError):
+            on_demotion()
         if not context.is_disconnect and not connection.invalidated and not connection.closed:
             policy.after_error(connection)
             seen = context.sqlalchemy_exception or context.original_exception
-            before: BaseException | None = connection.info.get(_ERROR)
+            state = vars(connection)
+            before: BaseException | None = state.get(_ERROR)
             if before is None or policy.gravity(_original(seen)) >= policy.gravity(
                 _original(before)
             ):
-                connection.info[_ERROR] = seen
+                state[_ERROR] = seen
         return replacement
 
-    del begin, commit, handle_error
+    hook_transactions(engine, begin=begin, commit=commit, lend=policy.lend)
+    del handle_error
+
+
+def listen_to_reads(engine: Engine, name: str, policy: DialectPolicy) -> None:
+    """Make each new connection read-only, and make errors clear.
+
+    Args:
+        engine: The engine below the `AsyncEngine`, in AUTOCOMMIT.
+        name: The database's name.
+        policy: Its dialect's policy.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        del record
+        policy.make_read_only(connection)
+
+    @event.listens_for(engine, "handle_error")
+    def handle_error(context: ExceptionContext) -> BaseException | None:
+        connection = context.connection
+        if connection is None:
+            return None
+        if error_code(context.original_exception) == _NO_TRANSACTION:
+            return TransactionRequiredError.of(name, "a server-side cursor")
+        return _clearer(context, connection, name, read_only=True)
+
+    del connect, handle_error
 
 
 def _original(error: BaseException) -> BaseException:
     return getattr(error, "orig", None) or error
 
 
-def _clearer(context: ExceptionContext, connection: Connection, name: str) -> BaseException | None:
+def _clearer(
+    context: ExceptionContext, connection: Connection, name: str, *, read_only: bool
+) -> BaseException | None:
     original = context.original_exception
     wrapped = context.sqlalchemy_exception
-    committing = not connection.invalidated and connection.info.pop(_COMMITTING, False)
+    if ends_connection(original):
+        # The server says farewell, and the driver has not seen the end of the stream yet.
+        context.is_disconnect = True
+    committing = vars(connection).pop(_COMMITTING, False)
     lost = context.is_disconnect or isinstance(original, OSError)
     if committing and lost and context.statement is None and isinstance(original, Exception):
         context.is_disconnect = True
@@ -165,7 +211,7 @@ def _clearer(context: ExceptionContext, connection: Connection, name: str) -> Ba
         )
     if wrapped is None or fault_of(wrapped) is not Fault.WRITE_REFUSED:
         return None
-    if access_of(connection) is Access.READ:
+    if read_only:
         return ReadOnlyError(
             f"the session of database {name!r} is read-only, and the server refused its write; "
             "for writes use get_session or session_for(name) of a writable database"

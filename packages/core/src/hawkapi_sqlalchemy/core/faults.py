@@ -25,7 +25,7 @@ from hawkapi_sqlalchemy.core.errors import (
     TransactionLostError,
 )
 
-__all__ = ["Fault", "error_code", "fault_of", "is_retryable"]
+__all__ = ["Fault", "ends_connection", "error_code", "fault_of", "is_retryable"]
 
 
 class Fault(Enum):
@@ -60,6 +60,7 @@ _BY_CODE: Mapping[str | int, Fault] = {
     "57P03": Fault.UNREACHABLE,
     "53300": Fault.UNREACHABLE,
     "25P03": Fault.UNREACHABLE,
+    "57P05": Fault.UNREACHABLE,
     "08000": Fault.UNREACHABLE,
     "08001": Fault.UNREACHABLE,
     "08003": Fault.UNREACHABLE,
@@ -117,6 +118,9 @@ _BY_CLASS: tuple[tuple[type[BaseException], Fault], ...] = (
     (sa_exc.TimeoutError, Fault.POOL_EXHAUSTED),
 )
 
+_FAREWELLS = frozenset({"57P01", "57P02", "57P05", "25P03", 1053, 1927})
+"""Codes with which a server ends a connection that it had accepted."""
+
 _RETRYABLE = frozenset({Fault.DEADLOCK, Fault.SERIALIZATION, Fault.LOCK_TIMEOUT})
 
 
@@ -136,6 +140,15 @@ def error_code(error: BaseException) -> str | int | None:
     if error.args and isinstance(error.args[0], int):
         return error.args[0]
     return getattr(error, "sqlstate", None)
+
+
+def ends_connection(error: BaseException) -> bool:
+    """Tell whether a server's error is the last word on its connection.
+
+    Args:
+        error: The driver's error.
+    """
+    return error_code(error) in _FAREWELLS
 
 
 def _fault_of_driver_error(error: BaseException) -> Fault:

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Iterable
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from hawkapi_sqlalchemy.core.database import PRIMARY, Database
+from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.engine import Engine
+from hawkapi_sqlalchemy.core.names import PRIMARY
 
 __all__ = ["all_healthy", "database_healthy", "session_healthy"]
 

@@ -10,26 +10,32 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IllegalStateChangeError
+from sqlalchemy.exc import DBAPIError, IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.util import greenlet_spawn
 
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.errors import SessionEndedError
+from hawkapi_sqlalchemy.core.errors import SessionEndedError, TransactionRequiredError
 
 __all__ = [
     "DatabaseSession",
+    "ManualSession",
+    "commit_session",
     "end_session",
     "has_ended",
-    "mark_session",
     "session_access",
+    "session_class",
     "session_database",
+    "session_info",
+    "watch_manual",
 ]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
 _NAME = "hawkapi_database"
 _ACCESS = "hawkapi_access"
+_AUTOCOMMIT = "hawkapi_autocommit"
 _FLUSHED = "hawkapi_flushed"
 _CONNECTION = "hawkapi_connection"
 
@@ -49,12 +55,78 @@ _releases: set[asyncio.Task[None]] = set()
 
 
 class DatabaseSession(Session):
-    """The session below ours: it remembers the connection of its transaction."""
+    """The session below ours: it remembers its connection, and survives a dead one.
+
+    A connection that is lost under the first statement, before anything was done on it, is no
+    reason to fail: the statement is run again on another. Only what reads is, and only the first:
+    whatever else the transaction did is gone with the connection.
+    """
+
+    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement; see SQLAlchemy's `Session.execute`."""
+        if self.in_transaction():
+            return super().execute(statement, *args, **kwargs)
+        try:
+            return super().execute(statement, *args, **kwargs)
+        except DBAPIError as error:
+            if not self._may_repeat(statement, error):
+                raise
+        self.rollback()
+        return super().execute(statement, *args, **kwargs)
+
+    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
+        if self.in_transaction():
+            return super().scalar(statement, *args, **kwargs)
+        try:
+            return super().scalar(statement, *args, **kwargs)
+        except DBAPIError as error:
+            if not self._may_repeat(statement, error):
+                raise
+        self.rollback()
+        return super().scalar(statement, *args, **kwargs)
+
+    def begin_nested(self) -> SessionTransaction:
+        """Begin a savepoint; see SQLAlchemy's `Session.begin_nested`.
+
+        Raises:
+            TransactionRequiredError: The session's statements each stand for themselves.
+        """
+        if self.info.get(_AUTOCOMMIT):
+            raise TransactionRequiredError.of(self.info[_NAME], "a savepoint")
+        return super().begin_nested()
+
+    def _may_repeat(self, statement: Any, error: DBAPIError) -> bool:
+        access: Access = self.info.get(_ACCESS, Access.MANUAL)
+        only_reads = access.is_read_only or getattr(statement, "is_select", False)
+        return only_reads and error.connection_invalidated
 
 
-@event.listens_for(DatabaseSession, "after_begin")
-def _remember_connection(session: Session, _: object, connection: Connection) -> None:
-    session.info[_CONNECTION] = connection
+class ManualSession(DatabaseSession):
+    """One that nobody commits but its owner: it remembers whether that was forgotten."""
+
+
+@event.listens_for(ManualSession, "after_flush")
+def _note_flush(session: Session, _: object) -> None:
+    session.info[_FLUSHED] = True
+
+
+@event.listens_for(ManualSession, "after_commit")
+def _forget_flush(session: Session) -> None:
+    # SQLAlchemy reports the release of a savepoint through the same event.
+    if session.get_nested_transaction() is None:
+        session.info.pop(_FLUSHED, None)
+
+
+def watch_manual(session: AsyncSession) -> None:
+    """Have a session of the application's own class remember the same as a `ManualSession`.
+
+    Args:
+        session: A session that nobody commits but its owner.
+    """
+    if not isinstance(session.sync_session, ManualSession):
+        event.listen(session.sync_session, "after_flush", _note_flush)
+        event.listen(session.sync_session, "after_commit", _forget_flush)
 
 
 def _refuse(session: AsyncSession, name: str) -> Any:
@@ -80,34 +152,23 @@ def has_ended(session: AsyncSession) -> bool:
     return type(session).__getattribute__ is _refuse
 
 
-def mark_session(session: AsyncSession, name: str, access: Access) -> AsyncSession:
-    """Write into a new session what it is for.
+def session_info(name: str, access: Access, *, autocommit: bool) -> dict[str, Any]:
+    """Write down what a session is for.
 
     Args:
-        session: The session.
         name: The database's name.
         access: How it may be used.
+        autocommit: Whether its statements each stand for themselves.
 
     Returns:
-        The same session.
+        What its `info` must hold.
     """
-    info = session.info
-    info[_NAME] = name
-    info[_ACCESS] = access
-    if access is Access.MANUAL:
-        event.listen(session.sync_session, "after_flush", _note_flush)
-        event.listen(session.sync_session, "after_commit", _forget_flush)
-    return session
+    return {_NAME: name, _ACCESS: access, _AUTOCOMMIT: autocommit}
 
 
-def _note_flush(session: Session, _: object) -> None:
-    session.info[_FLUSHED] = True
-
-
-def _forget_flush(session: Session) -> None:
-    # SQLAlchemy reports the release of a savepoint through the same event.
-    if session.get_nested_transaction() is None:
-        session.info.pop(_FLUSHED, None)
+def session_class(access: Access) -> type[DatabaseSession]:
+    """Choose the class of the session below ours."""
+    return ManualSession if access is Access.MANUAL else DatabaseSession
 
 
 def session_database(session: AsyncSession) -> str:
@@ -118,6 +179,24 @@ def session_database(session: AsyncSession) -> str:
 def session_access(session: AsyncSession) -> Access:
     """Tell how a session of ours may be used."""
     return session.info.get(_ACCESS, Access.MANUAL)
+
+
+async def commit_session(session: AsyncSession) -> None:
+    """Commit, give the connection back, and seal the session.
+
+    When the COMMIT fails, the session is still open: `end_session` rolls it back.
+
+    Args:
+        session: A session of ours.
+    """
+    await greenlet_spawn(_commit_and_close, session.sync_session)
+    _seal(session)
+
+
+def _commit_and_close(session: Session) -> None:
+    # Both in one greenlet, which is what an `await` of each would cost again.
+    session.commit()
+    session.close()
 
 
 async def end_session(session: AsyncSession) -> None:
@@ -134,11 +213,15 @@ async def end_session(session: AsyncSession) -> None:
         return
     _warn_of_uncommitted(session)
     if not session.in_transaction():
-        # Nothing was begun, so closing does no I/O and needs neither task nor shield.
-        await session.close()
+        # Nothing was begun, so closing does no I/O and needs no greenlet, task or shield.
+        session.sync_session.close()
         _seal(session)
         return
-    task = asyncio.create_task(_release(session))
+    # Begun at once: where there is nothing to roll back, it is done when it has begun.
+    loop = asyncio.get_running_loop()
+    task = asyncio.Task(_release(session), loop=loop, eager_start=True)
+    if task.done():
+        return
     _releases.add(task)
     task.add_done_callback(_releases.discard)
     await asyncio.shield(task)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import PoolProxiedConnection
 
+from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.errors import ConfigurationError
 
@@ -29,6 +31,8 @@ class DialectPolicy:
     """The extra of `hawkapi-sqlalchemy` that installs the driver."""
     loop_bound: ClassVar[bool] = True
     """Whether the driver's connections work only in the event loop that opened them."""
+    can_be_lost: ClassVar[bool] = True
+    """Whether there is a server that could end a connection."""
 
     def __init__(self, config: DatabaseConfig) -> None:
         self.config = config
@@ -55,11 +59,32 @@ class DialectPolicy:
 
     def engine_kwargs(self) -> dict[str, Any]:
         """Arguments of `create_async_engine` beyond the pool's."""
-        return {"pool_pre_ping": self.config.pool_pre_ping}
+        return {}
+
+    def access_options(self, access: Access) -> Mapping[str, Any]:
+        """Execution options of a session that may write; none unless its BEGIN depends on them."""
+        del access
+        return {}
 
     def view_options(self) -> Mapping[str, Any]:
-        """Execution options that make a connection read-only."""
+        """Execution options that make a transaction read-only."""
         return {}
+
+    def snapshot_options(self) -> Mapping[str, Any]:
+        """Execution options that make a transaction read-only, and show it one state alone."""
+        return self.view_options()
+
+    def can_autocommit(self) -> bool:
+        """Tell whether read-only sessions may do without transactions.
+
+        They do on a pool of their own, whose connections are made read-only once. The owner of the
+        configuration may have decided otherwise: by an isolation level, or by opening the
+        connections himself.
+        """
+        engine = self.config.engine_kwargs
+        decided = {"pool", "creator", "async_creator", "isolation_level", "execution_options"}
+        arguments = {**self.config.connect_args, **engine.get("connect_args", {})}
+        return decided.isdisjoint(engine) and "async_creator_fn" not in arguments
 
     def open(self) -> None:
         """Prepare what must exist before the first connection."""
@@ -76,6 +101,70 @@ class DialectPolicy:
         Args:
             engine: The engine below the `AsyncEngine`.
         """
+
+    def lend(
+        self, engine: Engine, connect: Callable[[], PoolProxiedConnection]
+    ) -> PoolProxiedConnection:
+        """Check a connection out for a session that has execution options.
+
+        Args:
+            engine: The session's engine, which has them.
+            connect: Checks one out.
+        """
+        del engine
+        return connect()
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction, beyond what SQLAlchemy does by itself.
+
+        Args:
+            connection: The connection; there is no transaction on it yet.
+        """
+
+    def make_read_only(self, connection: DBAPIConnection) -> None:
+        """Have the server refuse every write of a new connection, from now on.
+
+        Args:
+            connection: A connection in AUTOCOMMIT that SQLAlchemy has just opened.
+        """
+
+    def is_clean(self, driver_connection: Any) -> bool:
+        """Tell from this side alone whether another session may have a connection.
+
+        Args:
+            driver_connection: The driver's own connection, on its way back into the pool.
+        """
+        del driver_connection
+        return True
+
+    def is_clean_reader(self, driver_connection: Any) -> bool:
+        """Tell the same of a connection that `make_read_only` had: is it so still?
+
+        Args:
+            driver_connection: The driver's own connection, on its way back into the pool.
+        """
+        return self.is_clean(driver_connection)
+
+    def seems_alive(self, driver_connection: Any) -> bool:
+        """Tell from this side alone; `False` means that the server has to be asked.
+
+        Args:
+            driver_connection: The driver's own connection, idle.
+        """
+        del driver_connection
+        return True
+
+    def ping(self, driver_connection: Any) -> Awaitable[object]:
+        """Ask the server, within the time that connecting may take.
+
+        Args:
+            driver_connection: The driver's own connection, idle.
+        """
+        raise NotImplementedError
+
+    def ping_errors(self) -> tuple[type[Exception], ...]:
+        """What `ping` raises when the connection is lost, beyond `OSError`."""
+        return self.connect_errors()
 
     def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
         """Tell, at COMMIT, whether an earlier error has already ended the transaction.

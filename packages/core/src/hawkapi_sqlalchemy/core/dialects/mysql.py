@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from hawkapi_sqlalchemy.core.access import Access, access_of
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
+from hawkapi_sqlalchemy.core.dialects.sockets import is_quiet
 from hawkapi_sqlalchemy.core.dialects.transports import abandon
 from hawkapi_sqlalchemy.core.faults import error_code
 
@@ -97,8 +98,32 @@ class MySQLPolicy(DialectPolicy):
         writer = getattr(driver_connection, "_writer", None)
         abandon(driver_connection.close, getattr(writer, "transport", None))
 
+    def make_read_only(self, connection: DBAPIConnection) -> None:
+        """Make every transaction of the connection a read-only one, that of each statement too."""
+        cursor_execute(connection, "SET SESSION TRANSACTION READ ONLY")
+
+    def is_clean_reader(self, driver_connection: Any) -> bool:
+        """Not in the middle of a transaction that a statement's text began."""
+        return not driver_connection.get_transaction_status()
+
+    def seems_alive(self, driver_connection: Any) -> bool:
+        """Look at what the stream and the socket know.
+
+        The names are private to aiomysql and asyncio; a driver without them is asked each time.
+        """
+        reader: Any = getattr(driver_connection, "_reader", None)
+        writer: Any = getattr(driver_connection, "_writer", None)
+        unread = getattr(reader, "_buffer", True)
+        ended = getattr(reader, "_eof", True)
+        return not unread and not ended and is_quiet(getattr(writer, "transport", None))
+
+    async def ping(self, driver_connection: Any) -> None:
+        """Send the protocol's own ping."""
+        async with asyncio.timeout(self.config.connect_timeout):
+            await driver_connection.ping(reconnect=False)
+
     def listen(self, engine: Engine) -> None:
-        """Set the time limits on each connection, and begin read-only where asked."""
+        """Set the time limits on each connection."""
         config = self.config
 
         @event.listens_for(engine, "connect")
@@ -114,17 +139,22 @@ class MySQLPolicy(DialectPolicy):
                 assignments = ", ".join(f"{name}={value}" for name, value in settings.items())
                 cursor_execute(connection, f"SET SESSION {assignments}")
 
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            # Transactions start by themselves at the first statement (autocommit=0). A read-only
-            # one alone would not do: DDL first commits it, and then runs under the session's mode.
-            read_only = access_of(connection) is Access.READ
-            if connection.info.get(_READ_ONLY, False) is not read_only:
-                mode = "READ ONLY" if read_only else "READ WRITE"
-                connection.exec_driver_sql(f"SET SESSION TRANSACTION {mode}")
-                connection.info[_READ_ONLY] = read_only
+        del set_limits
 
-        del set_limits, begin
+    def begin(self, connection: Connection) -> None:
+        """Begin read-only, and with a snapshot, where asked."""
+        # Transactions start by themselves at the first statement (autocommit=0). A read-only one
+        # alone would not do: DDL first commits it, and then runs under the session's mode.
+        access = access_of(connection)
+        if connection.info.get(_READ_ONLY, False) is not access.is_read_only:
+            mode = "READ ONLY" if access.is_read_only else "READ WRITE"
+            connection.exec_driver_sql(f"SET SESSION TRANSACTION {mode}")
+            connection.info[_READ_ONLY] = access.is_read_only
+        if access is Access.SNAPSHOT:
+            # For this transaction alone. InnoDB takes the snapshot at this level only
+            # (https://mariadb.com/kb/en/start-transaction/).
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
     def gravity(self, error: BaseException) -> int:
         """After a deadlock even ROLLBACK TO SAVEPOINT fails, with an error of its own."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from sqlalchemy import event, text
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.dialects.asyncpg_transactions import begin
+from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
+from hawkapi_sqlalchemy.core.dialects.sockets import is_quiet
 from hawkapi_sqlalchemy.core.dialects.transports import abandon
 
 __all__ = ["PostgreSQLPolicy"]
+
+_READ_ONLY_SETTING = "default_transaction_read_only"
 
 
 class PostgreSQLPolicy(DialectPolicy):
@@ -23,6 +27,13 @@ class PostgreSQLPolicy(DialectPolicy):
 
     driver = "asyncpg"
     extra = "postgres"
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        super().__init__(config)
+        calls = ", ".join(
+            f"set_config('{name}', '{value}', true)" for name, value in self._time_limits().items()
+        )
+        self._local_limits = f"SELECT {calls}" if calls and config.pgbouncer else None
 
     def _time_limits(self) -> dict[str, str]:
         config = self.config
@@ -54,7 +65,7 @@ class PostgreSQLPolicy(DialectPolicy):
         settings = self._time_limits()
         if self.config.read_only:
             # Holds outside transactions too, where BEGIN READ ONLY says nothing.
-            settings["default_transaction_read_only"] = "on"
+            settings[_READ_ONLY_SETTING] = "on"
         if settings:
             arguments["server_settings"] = settings
         return arguments
@@ -73,33 +84,58 @@ class PostgreSQLPolicy(DialectPolicy):
         """`BEGIN READ ONLY`, at no round trip of its own."""
         return {"postgresql_readonly": True}
 
-    def listen(self, engine: Engine) -> None:
-        """Guard the pool; set the limits inside transactions where a pooler forbids settings."""
+    def snapshot_options(self) -> Mapping[str, Any]:
+        """`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`, likewise.
 
-        @event.listens_for(engine, "checkin")
-        def checkin(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-            # Two tasks on one session can leave the adapter believing that nothing is open, while
-            # the server is in a transaction: nobody after them may inherit it.
-            driver: Any = record.driver_connection
-            if connection is not None and driver.is_in_transaction():
-                record.invalidate()
+        See https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ.
+        """
+        return {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
 
-        del checkin
-        limits = self._time_limits()
-        if not self.config.pgbouncer or not limits:
-            return
-        # PgBouncer refuses start-up parameters that it does not know, and a session's setting
-        # would follow the server connection to another client: `is_local` ends with the
-        # transaction (https://www.pgbouncer.org/config.html#ignore_startup_parameters).
-        calls = ", ".join(
-            f"set_config('{name}', '{value}', true)" for name, value in limits.items()
-        )
+    def can_autocommit(self) -> bool:
+        """Not behind a pooler: the setting would stay on one of its server connections."""
+        return not self.config.pgbouncer and super().can_autocommit()
 
-        @event.listens_for(engine, "begin")
-        def set_limits(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SELECT {calls}")
+    def make_read_only(self, connection: DBAPIConnection) -> None:
+        """Make every transaction of the connection a read-only one, that of each statement too."""
+        cursor_execute(connection, f"SET {_READ_ONLY_SETTING} = on")
 
-        del set_limits
+    def is_clean(self, driver_connection: Any) -> bool:
+        """Not in the middle of a transaction.
+
+        Two tasks on one session can leave the adapter believing that nothing is open, while the
+        server is in a transaction: nobody after them may inherit it.
+        """
+        return not driver_connection.is_in_transaction()
+
+    def is_clean_reader(self, driver_connection: Any) -> bool:
+        """The server tells of each change of this setting, since PostgreSQL 14.
+
+        See https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC.
+        """
+        settings = driver_connection.get_settings()
+        read_only = getattr(settings, _READ_ONLY_SETTING, "on") == "on"
+        return read_only and self.is_clean(driver_connection)
+
+    def seems_alive(self, driver_connection: Any) -> bool:
+        """Look at what asyncpg and the socket know."""
+        # A driver without the transport, whose name is private, is asked each time.
+        transport = getattr(driver_connection, "_transport", None)
+        return not driver_connection.is_closed() and is_quiet(transport)
+
+    def ping(self, driver_connection: Any) -> Awaitable[object]:
+        """Send a query by the simple protocol: one round trip, nothing prepared, no transaction."""
+        return driver_connection.execute("SELECT 1", timeout=self.config.connect_timeout)
+
+    def begin(self, connection: Connection) -> None:
+        """Send BEGIN now; set the limits inside it where a pooler forbids settings.
+
+        PgBouncer refuses start-up parameters that it does not know, and a session's setting would
+        follow the server connection to another client: `is_local` ends with the transaction
+        (https://www.pgbouncer.org/config.html#ignore_startup_parameters).
+        """
+        begin(connection)
+        if self._local_limits is not None:
+            connection.exec_driver_sql(self._local_limits)
 
     def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
         """An aborted transaction refuses every statement but answers COMMIT with ROLLBACK.

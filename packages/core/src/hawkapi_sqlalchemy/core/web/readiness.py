@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hawkapi import HawkAPI
 
-from hawkapi_sqlalchemy.core.database import is_replica
 from hawkapi_sqlalchemy.core.health import all_healthy
+from hawkapi_sqlalchemy.core.names import is_replica
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
 __all__ = ["register_readiness"]

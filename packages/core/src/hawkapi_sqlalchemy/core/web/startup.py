@@ -8,10 +8,10 @@ import os
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from hawkapi_sqlalchemy.core.database import PRIMARY
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.errors import DatabaseUnavailableError
 from hawkapi_sqlalchemy.core.events import address_of
+from hawkapi_sqlalchemy.core.names import PRIMARY
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
 __all__ = ["Startup"]
@@ -89,15 +89,16 @@ class Startup:
             return
         size, overflow = limits
         workers = self._state.workers or _web_concurrency()
-        wanted = workers * (size + overflow)
+        wanted = workers * engine.pools * (size + overflow)
         if wanted > accepted:
             logger.warning(
-                "database %r: %d workers with up to %d + %d connections each may open %d, but the "
-                "server accepts %d; lower pool_size or max_overflow, or put a pooler in front",
+                "database %r: %d workers with up to %d + %d connections each%s may open %d, but "
+                "the server accepts %d; lower pool_size or max_overflow, or put a pooler in front",
                 engine.name,
                 workers,
                 size,
                 overflow,
+                " in two pools" if engine.pools > 1 else "",
                 wanted,
                 accepted,
             )

@@ -1,0 +1,13 @@
+"""The names of databases that mean something."""
+
+from __future__ import annotations
+
+__all__ = ["PRIMARY", "REPLICA", "is_replica"]
+
+PRIMARY = "primary"
+REPLICA = "replica"
+
+
+def is_replica(name: str) -> bool:
+    """Tell by its name whether a database is a replica: `replica`, or one of a set, `replica:0`."""
+    return name.partition(":")[0] == REPLICA
