@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.environments import clean_variables
 from harness.errors import BenchmarkError
 
 _LINES_SHOWN = 15
@@ -34,7 +35,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **env},
+                env={**clean_variables(), **env},
                 # Ctrl-C is for the harness alone, which ends its children in good order.
                 start_new_session=True,
             )

@@ -78,6 +78,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         "http_databases": options.http_database,
         "http_rounds": options.http_rounds,
         "seed": options.seed,
+        "logs": options.logs,
     }
     changes = {
         name: tuple(value) if isinstance(value, list) else value
@@ -178,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", type=_file, metavar="FILE", help="write the results to FILE, as JSON"
+    )
+    parser.add_argument(
+        "--logs", type=_file, metavar="FOLDER", help="keep what the peers' processes say there"
     )
     return parser
 

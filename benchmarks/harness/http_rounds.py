@@ -102,6 +102,7 @@ class HttpRounds:
                 self._add(HTTP_FAILURES, database, workload, peer, sample.failures)
             if number:
                 found.append(played)
+        self._summarise(database, cell, connections, found)
 
     def _add(self, name: str, database: str, workload: Workload, peer: Peer, value: int) -> None:
         key = (name, database, workload.name, peer.name)
@@ -128,6 +129,7 @@ class HttpRounds:
                     peer=peer.name,
                     runs=1,
                     ratio=Spread.of(ratios) if ratios else None,
+                    cpu_ratio=None,
                     milliseconds=Spread.of([1000 * sample.p50 for sample in samples]),
                     p99_milliseconds=statistics.median(1000 * sample.p99 for sample in samples),
                     requests_per_second=statistics.median(sample.rate for sample in samples),

@@ -1,12 +1,13 @@
-"""What imports cost, each in a Python of its own, interleaved."""
+"""What imports cost in CPU time, each in a Python of its own, interleaved."""
 
 import random
+import resource
 import statistics
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.environments import clean_variables
 from harness.results import ImportTime
 
 ROOT = "hawkapi_sqlalchemy"
@@ -55,6 +56,14 @@ def time_imports(
 
 
 def _seconds(python: Path, code: str) -> float:
-    begin = time.perf_counter()
-    subprocess.run([str(python), "-c", code], check=True, stdin=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+    before = _children_seconds()
+    subprocess.run(
+        [str(python), "-c", code], env=clean_variables(), check=True, stdin=subprocess.DEVNULL
+    )
+    return _children_seconds() - before
+
+
+def _children_seconds() -> float:
+    # The only child that ends meanwhile is the one that is timed.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 from harness.catalogue import (
     ALONE,
@@ -48,6 +49,8 @@ class Plan:
         rounds: How often each measurement is repeated in a run.
         runs: How often all is repeated with new processes.
         seconds: What one measurement of the reference takes, about.
+        per_client: Requests of each client in one measurement at least, unless that takes ten
+            times as long.
         http: Whether to measure over HTTP.
         http_databases: Kinds of database for that.
         http_rounds: How often each of those measurements is repeated.
@@ -58,6 +61,7 @@ class Plan:
         connection_requests: Over how many requests new connections are counted.
         import_rounds: How often each import is timed.
         seed: What the order in the rounds is drawn from.
+        logs: A folder that keeps what the processes of peers say, if that is wanted.
     """
 
     mode: str
@@ -68,6 +72,7 @@ class Plan:
     rounds: int = 7
     runs: int = 3
     seconds: float = 0.25
+    per_client: int = 16
     http: bool = True
     http_databases: tuple[str, ...] = (POSTGRESQL,)
     http_rounds: int = 5
@@ -78,6 +83,7 @@ class Plan:
     connection_requests: int = 2000
     import_rounds: int = 15
     seed: int = 0
+    logs: Path | None = None
 
     @property
     def chosen(self) -> list[Peer]:
@@ -123,9 +129,10 @@ SHORT = replace(
     mode="short",
     peers=(REFERENCE, OURS, ALONE),
     clients=(1, 64),
-    rounds=3,
+    rounds=2,
     runs=1,
     seconds=0.1,
+    per_client=4,
     http_rounds=2,
     http_seconds=1,
     count_requests=30,

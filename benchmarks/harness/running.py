@@ -3,6 +3,8 @@
 import random
 import tempfile
 from collections import defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,8 +54,7 @@ class Benchmark:
             conditions=conditions.machine(),
         )
         self._prepare(plan.chosen)
-        with Servers() as servers, tempfile.TemporaryDirectory(prefix="hawkapi-logs-") as folder:
-            logs = Path(folder)
+        with Servers() as servers, _log_folder(plan) as logs:
             for database in plan.databases:
                 self._progress.phase(f"starting {database}")
                 servers.start(database)
@@ -97,8 +98,7 @@ class Benchmark:
                         play(
                             arena,
                             cell,
-                            rounds=plan.rounds,
-                            seconds=plan.seconds,
+                            plan=plan,
                             order=self._order,
                             hung=hung,
                             step=lambda peer, title=title: self._progress.step(f"{title}: {peer}"),
@@ -124,9 +124,19 @@ class Benchmark:
         self._packages[worker.peer.name] = conditions.told(worker.packages)
 
 
+@contextmanager
+def _log_folder(plan: Plan) -> Generator[Path]:
+    if plan.logs is not None:
+        plan.logs.mkdir(exist_ok=True)
+        yield plan.logs
+        return
+    with tempfile.TemporaryDirectory(prefix="hawkapi-logs-") as folder:
+        yield Path(folder)
+
+
 def steps(plan: Plan) -> int:
     """Count the steps of a plan, about."""
-    in_process = plan.runs * sum(measurements(cell, plan.rounds) for cell in plan.cells())
+    in_process = plan.runs * sum(measurements(cell, plan) for cell in plan.cells())
     counted = len(plan.counted_peers) * len(plan.databases)
     # One row (also read-only for ours), insert and no database, of all peers.
     http = 3 * len(plan.http_connections) * len(plan.peers) * (plan.http_rounds + 1)
