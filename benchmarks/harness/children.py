@@ -1,5 +1,6 @@
 """A process of a peer's environment, which ends when the harness does."""
 
+import contextlib
 import os
 import selectors
 import subprocess
@@ -7,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.environments import clean_variables
 from harness.errors import BenchmarkError
 
 _LINES_SHOWN = 15
@@ -33,7 +35,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **env},
+                env={**clean_variables(), **env},
                 # Ctrl-C is for the harness alone, which ends its children in good order.
                 start_new_session=True,
             )
@@ -45,6 +47,11 @@ class Child:
     def pid(self) -> int:
         """The process's id."""
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
 
     def write_line(self, line: str) -> None:
         """Send a line.
@@ -82,10 +89,8 @@ class Child:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._selector.close()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(_END_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
 """One virtual environment a peer, rebuilt when what it is made from changes.
 
-The standard library is enough for this file: it also makes the environment that the harness runs in.
+The standard library is enough for this file: it also makes the environment of the harness.
 """
 
 import functools
@@ -80,7 +80,9 @@ class Environment:
 
     def _install(self, uv: str | None, what: list[str]) -> None:
         if uv:
-            _run([uv, "pip", "install", "--quiet", "-p", str(self.python), *what], self.name)
+            # Compiled once, so that no start of a peer compiles.
+            install = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+            _run([*install, "-p", str(self.python), *what], self.name)
         else:
             pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "install"]
             _run([*pip, "--quiet", *what], self.name)
@@ -141,12 +143,22 @@ def _works(program: str) -> bool:
         return False
 
 
+def clean_variables() -> dict[str, str]:
+    """Return this process's variables without what would change another Python's behaviour.
+
+    `PYTHONDONTWRITEBYTECODE` above all: each start would compile what it imports.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "VIRTUAL_ENV" and not name.startswith("PYTHON")
+    }
+
+
 def _run(argv: Iterable[str], name: str) -> None:
-    # The caller's own environment must not leak into the one that is made.
-    inherited = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     ended = subprocess.run(
         list(argv),
-        env=inherited,
+        env=clean_variables(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

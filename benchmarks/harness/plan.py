@@ -1,7 +1,8 @@
 """What a run measures, and how long."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 from harness.catalogue import (
     ALONE,
@@ -48,16 +49,19 @@ class Plan:
         rounds: How often each measurement is repeated in a run.
         runs: How often all is repeated with new processes.
         seconds: What one measurement of the reference takes, about.
+        per_client: Requests of each client in one measurement at least, unless that takes ten
+            times as long.
         http: Whether to measure over HTTP.
         http_databases: Kinds of database for that.
         http_rounds: How often each of those measurements is repeated.
-        http_seconds: What one of those takes.
+        http_seconds: What one of those takes; the load generator knows whole seconds alone.
         http_connections: Numbers of connections for those.
         counted: Names of peers whose round trips and connections are counted.
         count_requests: Over how many requests round trips are counted.
         connection_requests: Over how many requests new connections are counted.
         import_rounds: How often each import is timed.
         seed: What the order in the rounds is drawn from.
+        logs: A folder that keeps what the processes of peers say, if that is wanted.
     """
 
     mode: str
@@ -68,16 +72,18 @@ class Plan:
     rounds: int = 7
     runs: int = 3
     seconds: float = 0.25
+    per_client: int = 16
     http: bool = True
     http_databases: tuple[str, ...] = (POSTGRESQL,)
     http_rounds: int = 5
-    http_seconds: float = 3.0
+    http_seconds: int = 3
     http_connections: tuple[int, ...] = (8, 64)
     counted: tuple[str, ...] = (OURS, REFERENCE, "raw_ping", "published")
     count_requests: int = 100
     connection_requests: int = 2000
     import_rounds: int = 15
-    seed: int = field(default=0)
+    seed: int = 0
+    logs: Path | None = None
 
     @property
     def chosen(self) -> list[Peer]:
@@ -123,11 +129,12 @@ SHORT = replace(
     mode="short",
     peers=(REFERENCE, OURS, ALONE),
     clients=(1, 64),
-    rounds=3,
+    rounds=2,
     runs=1,
     seconds=0.1,
+    per_client=4,
     http_rounds=2,
-    http_seconds=1.0,
+    http_seconds=1,
     count_requests=30,
     connection_requests=1000,
     import_rounds=5,

@@ -1,13 +1,14 @@
 """From the rounds of all runs to ratios, each inside one round."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.catalogue import ALONE, NO_DATABASE, OURS, REFERENCE
 from harness.plan import Cell
 from harness.results import IN_PROCESS, Measurement
 from harness.rounds import CellResult, Contestant
 from harness.spread import Spread
+from harness.workers import Sample
 
 
 def summarise(
@@ -44,6 +45,9 @@ def summarise(
                 peer=peer.name,
                 runs=len(runs),
                 ratio=_spread(_paired(run, key, reference) for run in runs if key not in hung),
+                cpu_ratio=_spread(
+                    _paired(run, key, reference, _cpu_seconds) for run in runs if key not in hung
+                ),
                 milliseconds=_spread(
                     [1000 * sample.p50 for sample in run if sample.p50 is not None]
                     for run in samples
@@ -64,7 +68,7 @@ def microseconds_without_database(runs: Sequence[CellResult]) -> float | None:
     ours, alone = (OURS, NO_DATABASE.name), (ALONE, NO_DATABASE.name)
     spread = _spread(
         [
-            1e6 * (played[ours].seconds - played[alone].seconds) / played[ours].requests
+            1e6 * (played[ours].cpu_seconds - played[alone].cpu_seconds) / played[ours].requests
             for played in run.rounds
             if ours in played and alone in played
         ]
@@ -73,9 +77,22 @@ def microseconds_without_database(runs: Sequence[CellResult]) -> float | None:
     return spread.median if spread else None
 
 
-def _paired(run: CellResult, key: Contestant, reference: Contestant) -> list[float]:
+def _seconds(sample: Sample) -> float:
+    return sample.seconds
+
+
+def _cpu_seconds(sample: Sample) -> float:
+    return sample.cpu_seconds
+
+
+def _paired(
+    run: CellResult,
+    key: Contestant,
+    reference: Contestant,
+    of: Callable[[Sample], float] = _seconds,
+) -> list[float]:
     return [
-        played[key].seconds / played[reference].seconds
+        of(played[key]) / of(played[reference])
         for played in run.rounds
         if key in played and reference in played
     ]

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 
 from harness.catalogue import PEERS
+from harness.counts import FAILURES, HTTP_FAILURES, HTTP_LOST, LOST
 from harness.results import HTTP, IN_PROCESS, Measurement, Results
 from harness.table import number, render
 
 _GROUPS = {
-    IN_PROCESS: "In process: time relative to SQLAlchemy by hand (lower is better)",
+    IN_PROCESS: "In process: time, and CPU time, relative to SQLAlchemy by hand (lower is better)",
     HTTP: "Over HTTP: requests a second relative to SQLAlchemy by hand (higher is better)",
 }
-_HEAD = ("", "ratio", "quartiles", "ms", "p99 ms", "req/s", "failed")
+# What is none is not worth a line.
+_SILENT = (FAILURES, LOST, HTTP_FAILURES, HTTP_LOST)
+_HEAD = ("", "ratio", "quartiles", "cpu", "ms", "p99 ms", "req/s", "failed")
 
 
 def tables(results: Results) -> Iterator[str]:
@@ -43,6 +46,7 @@ def _measurements(found: list[Measurement]) -> str:
                 f"  {PEERS[each.peer].title}{suffix}",
                 "hung" if each.hung else number(ratio.median if ratio else None),
                 f"{ratio.q1:.2f}-{ratio.q3:.2f}" if ratio else "-",
+                number(each.cpu_ratio.median if each.cpu_ratio else None),
                 number(each.milliseconds.median if each.milliseconds else None),
                 number(each.p99_milliseconds),
                 number(each.requests_per_second, 0),
@@ -63,6 +67,7 @@ def _counts(results: Results) -> str:
                 f"{each.value:g}",
             )
             for each in results.counts
+            if each.value or each.name not in _SILENT
         ),
     )
 

@@ -27,6 +27,8 @@ class Measurement:
         runs: In how many runs.
         ratio: Against the reference in the same rounds: in process the time, lower is better; over
             HTTP the requests a second, higher is better. `None` where there is nothing to compare.
+        cpu_ratio: In process, the same of the application's CPU time: steady also where other
+            programs take their share, and blind for what waits.
         milliseconds: The median of one request.
         p99_milliseconds: Its 99th percentile, the median over rounds.
         requests_per_second: Over all clients, the median over rounds.
@@ -41,6 +43,7 @@ class Measurement:
     peer: str
     runs: int
     ratio: Spread | None
+    cpu_ratio: Spread | None
     milliseconds: Spread | None
     p99_milliseconds: float | None
     requests_per_second: float | None
@@ -54,7 +57,8 @@ class Count:
 
     Attributes:
         name: `round_trips` of one request, `connections_per_1000` requests, `connections_left`
-            after shut-down, `failures`, or `rows_lost` that were acknowledged.
+            after shut-down, `failures`, or `rows_lost` that were acknowledged; the last two also
+            with `http_` before.
         database: The kind of database.
         workload: What was requested.
         peer: Who answered.
@@ -70,7 +74,7 @@ class Count:
 
 @dataclass(frozen=True)
 class ImportTime:
-    """What an import costs.
+    """What an import costs, in CPU time: once its files are cached it waits for nothing.
 
     Attributes:
         name: What is imported.
@@ -88,7 +92,8 @@ class NoDatabase:
     """What a route without a database pays for the package.
 
     Attributes:
-        in_process_microseconds: A request's, more than on HawkAPI alone.
+        in_process_microseconds: A request's CPU time, more than on HawkAPI alone. It waits for
+            nothing, so that this is what it costs.
         http_ratio: Requests a second against those of HawkAPI alone.
     """
 
@@ -186,6 +191,7 @@ class Results:
 
 def _measurement(found: dict[str, Any]) -> Measurement:
     spreads = {
-        name: Spread(**found[name]) if found[name] else None for name in ("ratio", "milliseconds")
+        name: Spread(**found[name]) if found[name] else None
+        for name in ("ratio", "cpu_ratio", "milliseconds")
     }
     return Measurement(**{**found, **spreads})

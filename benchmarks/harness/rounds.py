@@ -5,17 +5,19 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from harness.catalogue import NO_DATABASE, REFERENCE, Peer, Workload
-from harness.plan import Cell
+from harness.plan import Cell, Plan
 from harness.servers import Servers
 from harness.workers import Sample, Worker
 
 type Contestant = tuple[str, str]
 """The names of a peer and a workload."""
 
-_FIRST = 20
-_FEWEST = 4
+_FIRST = 3
+_FIRST_AT_LEAST = 20
+_LONGEST = 10
 _MOST = 20_000
 # A single microsecond is looked for there.
 _NO_DATABASE_ROUNDS = 4
@@ -55,7 +57,7 @@ class Arena:
         self._said = said
         self._workers: dict[tuple[str, str], Worker] = {}
 
-    def __enter__(self) -> "Arena":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,8 +102,7 @@ def play(
     arena: Arena,
     cell: Cell,
     *,
-    rounds: int,
-    seconds: float,
+    plan: Plan,
     order: random.Random,
     hung: set[tuple[Cell, Contestant]],
     step: Callable[[str], None],
@@ -111,15 +112,14 @@ def play(
     Args:
         arena: The workers.
         cell: What is measured.
-        rounds: How often.
-        seconds: What one measurement of the reference takes, about.
+        plan: How often, and how long.
         order: What the order in each round is drawn from.
         hung: Who has hung before, and is left out; those who do now are added.
         step: Is told before each measurement who is measured.
     """
     result = CellResult(cell)
     playing = [each for each in cell.contestants if (cell, _key(each)) not in hung]
-    requests = _requests(arena, cell, playing, seconds, result)
+    requests = _requests(arena, cell, playing, plan, result)
 
     def measure(contestant: tuple[Peer, Workload]) -> Sample | None:
         step(contestant[0].name)
@@ -132,19 +132,20 @@ def play(
 
     for contestant in list(playing):
         measure(contestant)
-    if cell.workload is NO_DATABASE:
-        rounds *= _NO_DATABASE_ROUNDS
-    for _ in range(rounds):
+    for _ in range(_rounds(cell, plan)):
         order.shuffle(playing)
         samples = {_key(each): measure(each) for each in list(playing)}
         result.rounds.append({key: sample for key, sample in samples.items() if sample})
     return result
 
 
-def measurements(cell: Cell, rounds: int) -> int:
+def measurements(cell: Cell, plan: Plan) -> int:
     """Count the measurements of a cell, its warm-up included."""
-    factor = _NO_DATABASE_ROUNDS if cell.workload is NO_DATABASE else 1
-    return len(cell.contestants) * (rounds * factor + 1)
+    return len(cell.contestants) * (_rounds(cell, plan) + 1)
+
+
+def _rounds(cell: Cell, plan: Plan) -> int:
+    return plan.rounds * (_NO_DATABASE_ROUNDS if cell.workload is NO_DATABASE else 1)
 
 
 def _key(contestant: tuple[Peer, Workload]) -> Contestant:
@@ -156,14 +157,20 @@ def _requests(
     arena: Arena,
     cell: Cell,
     playing: list[tuple[Peer, Workload]],
-    seconds: float,
+    plan: Plan,
     result: CellResult,
 ) -> int:
-    """Find how many requests the reference answers in the time of a measurement."""
+    """Find how many requests the reference answers in the time of a measurement.
+
+    Each client makes several, or its first ones, when all begin at the same time, are what is
+    measured; unless the reference is too slow for that.
+    """
     by_name = {peer.name: (peer, workload) for peer, workload in playing}
     probe = by_name.get(REFERENCE) or playing[0]
-    sample = arena.measure(cell, probe, _FIRST * cell.clients, result)
+    first = max(_FIRST_AT_LEAST, _FIRST * cell.clients)
+    sample = arena.measure(cell, probe, first, result)
     # Once more, as the first requests also compile statements and open connections.
     sample = arena.measure(cell, probe, sample.requests, result)
-    wanted = int(sample.requests * seconds / sample.seconds)
-    return max(_FEWEST * cell.clients, min(wanted, _MOST))
+    rate = sample.requests / sample.seconds
+    sustained = min(plan.per_client * cell.clients, int(_LONGEST * plan.seconds * rate))
+    return max(cell.clients, sustained, min(int(plan.seconds * rate), _MOST))

@@ -34,11 +34,10 @@ def statements(database: str) -> list[str]:
         "({id}, '{name}', {quantity}, '{note}')".format(**item(number))
         for number in range(1, ROWS + 1)
     )
+    columns = f"id {_KEY[database]}, name VARCHAR(80) NOT NULL, quantity INTEGER NOT NULL"
     made = [
-        f"CREATE TABLE items (id {_KEY[database]}, name VARCHAR(80) NOT NULL,"
-        " quantity INTEGER NOT NULL, note VARCHAR(200) NOT NULL)",
-        f"CREATE TABLE entries (id {_KEY[database]}, name VARCHAR(80) NOT NULL,"
-        " quantity INTEGER NOT NULL)",
+        f"CREATE TABLE items ({columns}, note VARCHAR(200) NOT NULL)",
+        f"CREATE TABLE entries ({columns})",
         f"INSERT INTO items (id, name, quantity, note) VALUES {rows}",
     ]
     if database == POSTGRESQL:

@@ -11,7 +11,6 @@ from typing import Self
 from dbservers.errors import ServerError, ServerMissingError
 from dbservers.run import Run
 from dbservers.server import DatabaseServer
-
 from harness.catalogue import MARIADB, POSTGRESQL, SQLITE
 from harness.errors import BenchmarkError
 from harness.targets import FileTarget, ServerTarget, Target

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
-from dbservers.server import DatabaseServer
 
+from dbservers.server import DatabaseServer
 from harness import schema
 from harness.catalogue import SQLITE
 

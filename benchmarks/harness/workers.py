@@ -24,6 +24,7 @@ class Sample:
 
     Attributes:
         seconds: What all requests took together.
+        cpu_seconds: What the application's process, all its threads, worked meanwhile.
         requests: How many there were.
         held: How many were answered well, those of the lead-in included.
         failures: How many failed, likewise.
@@ -33,6 +34,7 @@ class Sample:
     """
 
     seconds: float
+    cpu_seconds: float
     requests: int
     held: int
     failures: int
@@ -122,6 +124,7 @@ class Worker:
         )
         return Sample(
             answer["seconds"],
+            answer["cpu_seconds"],
             answer["requests"],
             answer["held"],
             answer["failures"],

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import asyncpg
 from hawkapi import Depends, HawkAPI
-
 from shared.structs import EntryOut, ItemOut, NothingOut, PairOut, item_out
 from shared.tables import HUNDRED
 

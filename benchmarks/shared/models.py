@@ -1,8 +1,7 @@
 """The tables on a plain declarative base, for the peers that bring none."""
 
-from sqlalchemy.orm import DeclarativeBase
-
 from shared.tables import EntryColumns, ItemColumns
+from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):

@@ -9,9 +9,9 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from pipes import Pipes
 
 from commands import serve_commands
-from pipes import Pipes
 
 
 def main() -> None:

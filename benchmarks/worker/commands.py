@@ -5,11 +5,11 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import distributions
+from pipes import Pipes
 from typing import Any
 
 from lifespan import Lifespan
 from load import Load, once
-from pipes import Pipes
 
 
 async def serve_commands(pipes: Pipes) -> None:

@@ -5,16 +5,15 @@ from advanced_alchemy.extensions.starlette import (
     AsyncSessionConfig,
     SQLAlchemyAsyncConfig,
 )
+from shared.models import Entry, Item
+from shared.settings import URL
+from shared.tables import HUNDRED
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-
-from shared.models import Entry, Item
-from shared.settings import URL
-from shared.tables import HUNDRED
 
 
 def shown(item: Item) -> dict[str, object]:
@@ -25,7 +24,7 @@ async def find(session: AsyncSession, item_id: int) -> Item:
     return (await session.execute(select(Item).where(Item.id == item_id))).scalar_one()
 
 
-async def nothing(request: Request) -> JSONResponse:
+async def nothing(_request: Request) -> JSONResponse:
     return JSONResponse({"ok": True})
 
 

@@ -8,15 +8,14 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, ConfigDict
-
 from shared.settings import URL
 from shared.tables import HUNDRED, EntryColumns, ItemColumns
 
 # It is configured by the environment, when its functions run.
-os.environ["sqlalchemy_url"] = URL
+os.environ["SQLALCHEMY_URL"] = URL
 
-from fastapi_sqla import AsyncSession, Base, setup_middlewares, startup  # noqa: E402
-from sqlalchemy import select  # noqa: E402
+from fastapi_sqla import AsyncSession, Base, setup_middlewares, startup
+from sqlalchemy import select
 
 # Its own log goes to the terminal, which an application would not leave so either.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))

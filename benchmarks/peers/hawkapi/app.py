@@ -1,7 +1,6 @@
 """HawkAPI alone: what a route costs that has no database."""
 
 from hawkapi import HawkAPI
-
 from shared.structs import NothingOut
 
 app = HawkAPI()

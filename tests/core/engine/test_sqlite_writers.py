@@ -148,7 +148,7 @@ async def until(condition: Any) -> None:
 def waiting(database: Database) -> int:
     """Tell how many writers wait for their turn."""
     policy: Any = database.get()._policy
-    return len(policy._turnstile._lock._waiters or ())
+    return len(policy._turnstile._line)
 
 
 async def begin(database: Database, begun: asyncio.Event) -> None:
@@ -369,3 +369,26 @@ async def test_a_cancelled_long_statement_is_interrupted(counters: str, make_dat
         async with database.session() as session:
             await session.execute(text(COUNT))
     assert database.checked_out == 0
+
+
+async def test_waiting_writers_keep_no_connection_from_readers(
+    counters: str, add: Any, make_database: Any
+) -> None:
+    """A slow writer holds up those who write, and nobody else."""
+    database: Database = make_database(counters, pool_size=1, max_overflow=1, pool_timeout=5)
+
+    async def write() -> None:
+        async with database.session() as session:
+            await add(session)
+
+    async with asyncio.timeout(20):
+        async with database.session() as slow:
+            await add(slow)
+            writers = [asyncio.create_task(write()) for _ in range(5)]
+            await until(lambda: waiting(database) == 5)
+            assert database.checked_out == 1
+            async with database.session(commit=False) as reader:
+                assert await reader.scalar(text(COUNT)) == 0
+        await asyncio.gather(*writers)
+    async with database.session(commit=False) as reader:
+        assert await reader.scalar(text(COUNT)) == 6

@@ -15,21 +15,27 @@ OPTION = "hawkapi_access"
 
 
 class Access(Enum):
-    """What a session is for."""
+    """What a session is for.
 
-    WRITE = "write"
+    Attributes:
+        is_read_only: Whether the server refuses its writes.
+    """
+
+    WRITE = ("write", False)
     """Commits at its end; on SQLite it takes the write lock when it begins."""
-    MANUAL = "manual"
+    MANUAL = ("manual", False)
     """Commits only when told to; begins without a write lock."""
-    READ = "read"
+    READ = ("read", True)
     """The server refuses its writes. Each statement stands for itself, where that can be had."""
-    SNAPSHOT = "snapshot"
+    SNAPSHOT = ("snapshot", True)
     """The server refuses its writes, and all its statements see one state of the data."""
 
-    @property
-    def is_read_only(self) -> bool:
-        """Whether the server refuses writes."""
-        return self is Access.READ or self is Access.SNAPSHOT
+    def __init__(self, label: str, is_read_only: bool) -> None:  # noqa: FBT001  # by position: the tuples above
+        self.label = label
+        self.is_read_only = is_read_only
+
+    # Members are single: their identity serves, and costs no call in each look-up of a request.
+    __hash__ = object.__hash__
 
 
 def access_of(connection: Connection) -> Access:

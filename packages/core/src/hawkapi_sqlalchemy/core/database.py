@@ -18,7 +18,7 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseError,
     UnknownDatabaseWarning,
 )
-from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA, is_replica
+from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA
 from hawkapi_sqlalchemy.core.retries import run_with_retries
 from hawkapi_sqlalchemy.core.sessions import commit_session, end_session
 
@@ -158,12 +158,15 @@ class Database:
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.
         """
-        if access is Access.WRITE:
-            self.check_writable(name)
-        engine = self.get(name)
-        if not access.is_read_only and (
-            is_replica(engine.name) or engine.name != name or engine.config.read_only
-        ):
+        engine = self.engines.get(name)
+        if engine is None:
+            if access is Access.WRITE:
+                self.check_writable(name)
+            # What it falls back to was not asked for, and is not written to.
+            engine, only_read = self.get(name), True
+        else:
+            only_read = engine.only_read
+        if only_read and not access.is_read_only:
             access = Access.READ
         return engine, access
 

@@ -41,6 +41,7 @@ class Engine:
             commits or closes it.
         config: The configuration it was made from.
         name: The database's name.
+        only_read: Whether all its sessions are read-only: it is a replica, or configured so.
 
     Raises:
         ConfigurationError: The driver is not installed; the message names the extra.
@@ -49,6 +50,7 @@ class Engine:
     def __init__(self, config: DatabaseConfig, *, name: str = "primary") -> None:
         self.config = config
         self.name = name
+        self.only_read = config.read_only or is_replica(name)
         self._policy = policy_for(config)
         self._policy.require_driver()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,7 +68,7 @@ class Engine:
         # For connections that are taken from the engine itself.
         sync_engine.update_execution_options(**self._options(Access.MANUAL))
         self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
-        self.sessionmaker: async_sessionmaker[AsyncSession] = self._maker(Access.WRITE)
+        self.sessionmaker: async_sessionmaker[AsyncSession] = self._new_maker(Access.WRITE)
         self._policy.open()
 
     def __repr__(self) -> str:
@@ -81,9 +83,16 @@ class Engine:
         PgBouncer, and with an isolation level or connections of the application's own. What
         listens to `engine` (tracing, metrics) wants to listen here too.
         """
-        if not self._policy.can_autocommit():
-            return self.engine
-        if self._reading is None:
+        reading = self.prepare_reading()
+        return self.engine if reading is None else reading.engine
+
+    def prepare_reading(self) -> Bind | None:
+        """Make the pool of the read-only sessions, if they have one of their own.
+
+        Returns:
+            It and its engine; `None` where they use `engine`.
+        """
+        if self._reading is None and self._policy.can_autocommit():
             self._reading = Bind(
                 self.config,
                 self.name,
@@ -94,7 +103,7 @@ class Engine:
             )
             sync_engine = self._reading.engine.sync_engine
             listen_to_reads(sync_engine, self.name, self._policy)
-        return self._reading.engine
+        return self._reading
 
     def distrust_readers(self) -> None:
         """Have read-only sessions connect anew: theirs lead to a server that is primary no more."""
@@ -112,16 +121,11 @@ class Engine:
             return {OPTION: Access.READ, **self._policy.view_options()}
         return self._policy.access_options(access)
 
-    def _maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        maker = self._makers.get(access)
-        if maker is None:
-            maker = self._makers[access] = self._new_maker(access)
-        return maker
-
     def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        engine, autocommit = self.engine, False
-        if access is Access.READ and self._policy.can_autocommit():
-            engine, autocommit = self.read_engine, True
+        engine = self.engine
+        reading = self.prepare_reading() if access is Access.READ else None
+        if reading is not None:
+            engine = reading.engine
         elif options := self._options(access):
             engine = engine.execution_options(**options)
         ours: dict[str, Any] = {
@@ -133,9 +137,10 @@ class Engine:
             "close_resets_only": False,
         }
         arguments = ours | dict(self.config.session_kwargs)
-        info = session_info(self.name, access, autocommit=autocommit)
+        info = session_info(self.name, access, autocommit=reading is not None)
         arguments["info"] = {**arguments.get("info", {}), **info}
-        return async_sessionmaker(**arguments)
+        maker = self._makers[access] = async_sessionmaker(**arguments)
+        return maker
 
     @property
     def open_connections(self) -> int:
@@ -157,6 +162,11 @@ class Engine:
         """Connections that a pool keeps, and may open beyond; `None` for one without a bound."""
         return self._bind.pool_limits
 
+    @property
+    def pools(self) -> int:
+        """Pools that sessions use: one, or two where some read only and others write."""
+        return 1 if self.only_read else len(self._binds)
+
     def session(self, access: Access) -> AsyncSession:
         """Make a session. The caller ends it with `end_session`.
 
@@ -167,7 +177,8 @@ class Engine:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
-        session = self._maker(access)()
+        maker = self._makers.get(access) or self._new_maker(access)
+        session = maker()
         if access is Access.MANUAL:
             watch_manual(session)
         return session
@@ -238,10 +249,7 @@ class Engine:
 
         A probe that opened the other pool would cost a connection that nobody needs.
         """
-        only_read = self.config.read_only or is_replica(self.name)
-        if only_read and self.read_engine is not self.engine and self._reading is not None:
-            return self._reading
-        return self._bind
+        return (self.prepare_reading() if self.only_read else None) or self._bind
 
     async def dispose(self) -> None:
         """Close every idle connection; those in use are closed when they come back.

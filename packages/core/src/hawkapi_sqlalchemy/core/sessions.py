@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.util import greenlet_spawn
 
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import SessionEndedError, TransactionRequiredError
@@ -64,15 +64,27 @@ class DatabaseSession(Session):
 
     def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement; see SQLAlchemy's `Session.execute`."""
-        return self._first(super().execute, statement, args, kwargs)
+        if self.in_transaction():
+            return super().execute(statement, *args, **kwargs)
+        try:
+            return super().execute(statement, *args, **kwargs)
+        except DBAPIError as error:
+            if not self._may_repeat(statement, error):
+                raise
+        self.rollback()
+        return super().execute(statement, *args, **kwargs)
 
     def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
-        return self._first(super().scalar, statement, args, kwargs)
-
-    def scalars(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement for single values; see SQLAlchemy's `Session.scalars`."""
-        return self._first(super().scalars, statement, args, kwargs)
+        if self.in_transaction():
+            return super().scalar(statement, *args, **kwargs)
+        try:
+            return super().scalar(statement, *args, **kwargs)
+        except DBAPIError as error:
+            if not self._may_repeat(statement, error):
+                raise
+        self.rollback()
+        return super().scalar(statement, *args, **kwargs)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint; see SQLAlchemy's `Session.begin_nested`.
@@ -84,31 +96,10 @@ class DatabaseSession(Session):
             raise TransactionRequiredError.of(self.info[_NAME], "a savepoint")
         return super().begin_nested()
 
-    def _first(
-        self,
-        method: Callable[..., Any],
-        statement: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        if self.in_transaction() or not self._only_reads(statement):
-            return method(statement, *args, **kwargs)
-        try:
-            return method(statement, *args, **kwargs)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        self.rollback()
-        return method(statement, *args, **kwargs)
-
-    def _only_reads(self, statement: Any) -> bool:
+    def _may_repeat(self, statement: Any, error: DBAPIError) -> bool:
         access: Access = self.info.get(_ACCESS, Access.MANUAL)
-        return access.is_read_only or getattr(statement, "is_select", False)
-
-
-@event.listens_for(DatabaseSession, "after_begin")
-def _remember_connection(session: Session, _: object, connection: Connection) -> None:
-    session.info[_CONNECTION] = connection
+        only_reads = access.is_read_only or getattr(statement, "is_select", False)
+        return only_reads and error.connection_invalidated
 
 
 class ManualSession(DatabaseSession):
@@ -198,7 +189,7 @@ async def commit_session(session: AsyncSession) -> None:
     Args:
         session: A session of ours.
     """
-    await session.run_sync(_commit_and_close)
+    await greenlet_spawn(_commit_and_close, session.sync_session)
     _seal(session)
 
 
