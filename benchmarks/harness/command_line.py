@@ -25,6 +25,11 @@ needed. PostgreSQL and MariaDB are started for the run, on free ports, and stopp
 end; `wrk` makes the load over HTTP."""
 
 _EPILOG = f"""\
+other commands, each with a --help of its own:
+  report FILE   write the page of the documentation and its plots, made of results
+  scale FILE    measure how costs grow, into results
+With --docs a run is followed by both, and writes into docs/.
+
 peers:
 {chr(10).join(f"  {peer.name:28}{peer.title}" for peer in PEERS.values())}
 

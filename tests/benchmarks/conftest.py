@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from harness.results import Results
 
 
