@@ -104,8 +104,8 @@ class Load:
 
         Returns:
             The `seconds` and this process's `cpu_seconds` that all `requests` took, how many
-            `held`, the `failures`, of which how many `unanswered` at the deadline, what failed responses said as `statuses`, and `p50`
-            and `p99` of one request in seconds.
+            `held`, the `failures`, of which how many `unanswered` at the deadline, what failed
+            responses said as `statuses`, and `p50` and `p99` of one request in seconds.
         """
         tickets = iter(range(requests))
         times: list[float] = []
