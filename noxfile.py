@@ -65,6 +65,13 @@ def plots(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def benchmark(session: nox.Session) -> None:
+    """A short benchmark: the table is printed, and the counts must hold."""
+    # It makes its own environments, its own harness's too.
+    session.run("python", "benchmarks", "--short", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The site, where every warning is an error. The reference is read from the source."""
     session.install(*EXTRAS["docs"])
