@@ -71,3 +71,10 @@ def quickstart(session: nox.Session) -> None:
     """The example of the README, checked over HTTP."""
     session.install("-r", "examples/quickstart/requirements.txt")
     session.run("python", "examples/quickstart", "--check")
+
+
+# It makes the environments that it needs, one a peer.
+@nox.session(python=PYTHONS[0])
+def benchmark(session: nox.Session) -> None:
+    """A short benchmark: its counts are checked, its times are only shown."""
+    session.run("python", "benchmarks", "--short", *session.posargs)
