@@ -65,13 +65,6 @@ def plots(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
-def benchmark(session: nox.Session) -> None:
-    """A short benchmark: the table is printed, and the counts must hold."""
-    # It makes its own environments, its own harness's too.
-    session.run("python", "benchmarks", "--short", *session.posargs)
-
-
-@nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The site, where every warning is an error. The reference is read from the source."""
     session.install(*EXTRAS["docs"])
@@ -85,3 +78,10 @@ def quickstart(session: nox.Session) -> None:
     """The example of the README, checked over HTTP."""
     session.install("-r", "examples/quickstart/requirements.txt")
     session.run("python", "examples/quickstart", "--check")
+
+
+# It makes the environments that it needs, one a peer.
+@nox.session(python=PYTHONS[0])
+def benchmark(session: nox.Session) -> None:
+    """A short benchmark: its counts are checked, its times are only shown."""
+    session.run("python", "benchmarks", "--short", *session.posargs)

@@ -47,7 +47,7 @@ _INTERRUPTED = 130
 
 def run(arguments: list[str]) -> int:
     """Run the benchmark; answer the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     plan = plan_of(options)
     progress = Progress(steps(plan))
     try:
@@ -72,24 +72,23 @@ def run(arguments: list[str]) -> int:
 def plan_of(options: argparse.Namespace) -> Plan:
     """Make the plan that the options ask for."""
     plan = FULL if options.full else SHORT
-    given: dict[str, Any] = {
+    several = {
         "databases": options.database,
         "workloads": options.workload,
         "clients": options.clients,
+        "http_databases": options.http_database,
+    }
+    single = {
         "rounds": options.rounds,
         "runs": options.runs,
         "seconds": options.seconds,
         "http": options.http,
-        "http_databases": options.http_database,
         "http_rounds": options.http_rounds,
         "seed": options.seed,
         "logs": options.logs,
     }
-    changes = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not None
-    }
+    changes: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
+    changes |= {name: tuple(dict.fromkeys(value)) for name, value in several.items() if value}
     if options.peer:
         # Without the reference there are no ratios.
         changes["peers"] = tuple(dict.fromkeys((REFERENCE, *options.peer)))
@@ -121,7 +120,7 @@ def _show(results: Results) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python benchmarks",
         description=_DESCRIPTION,

@@ -43,7 +43,7 @@ class Environment:
     def is_current(self) -> bool:
         """Whether it exists, made from what is there now."""
         stamp = self.folder / _STAMP
-        return stamp.exists() and stamp.read_text() == self._fingerprint()
+        return stamp.exists() and stamp.read_text() == self.fingerprint
 
     def prepare(self) -> None:
         """Make the environment, unless it is there and current.
@@ -51,7 +51,7 @@ class Environment:
         Raises:
             BenchmarkError: An installer failed; the message holds its last lines.
         """
-        fingerprint = self._fingerprint()
+        fingerprint = self.fingerprint
         if self.is_current:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -87,10 +87,12 @@ class Environment:
             pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "install"]
             _run([*pip, "--quiet", *what], self.name)
 
-    def _fingerprint(self) -> str:
+    @property
+    def fingerprint(self) -> str:
+        """What it is made from, and by which Python, as a digest."""
         digest = hashlib.sha256(sys.version.encode())
         for file in _files(self._requirements, ours=self._ours):
-            digest.update(str(file.relative_to(BENCHMARKS.parent)).encode())
+            digest.update(file.name.encode())
             digest.update(file.read_bytes())
         return digest.hexdigest()
 

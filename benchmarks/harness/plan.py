@@ -59,7 +59,7 @@ class Plan:
         counted: Names of peers whose round trips and connections are counted.
         count_requests: Over how many requests round trips are counted.
         connection_requests: Over how many requests new connections are counted.
-        import_rounds: How often each import is timed.
+        import_rounds: How often each import is timed; 0 for not at all.
         seed: What the order in the rounds is drawn from.
         logs: A folder that keeps what the processes of peers say, if that is wanted.
     """

@@ -10,7 +10,6 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -71,7 +70,7 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self._turns: list[Turns] = []
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._listening: Future[int] = Future()
@@ -111,39 +110,43 @@ class Proxy:
         self._listening.set_result(server.sockets[0].getsockname()[1])
         await self._done.wait()
         server.close()
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        for writers in self._open.values():
+            for writer in writers:
+                writer.close()
+        await asyncio.gather(*self._open)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         turns = Turns()
         self._turns.append(turns)
-        self._open.add(task)
+        writers = self._open[task] = [writer]
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._server)
-            both = (
+            writers.append(server_writer)
+            await asyncio.gather(
                 _pass(reader, server_writer, turns.client_sent),
                 _pass(server_reader, writer, turns.server_sent),
             )
-            try:
-                await asyncio.gather(*both)
-            finally:
-                server_writer.close()
+        except ConnectionError:
+            # The server takes no connections: its client is told by the end of its own.
+            pass
         finally:
-            writer.close()
-            self._open.discard(task)
+            for each in writers:
+                each.close()
+            del self._open[task]
 
 
 async def _pass(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: Callable[[], None]
 ) -> None:
-    """Pass one direction on until it ends, and end the other side's then."""
-    # A peer that resets its connection has ended it, if in haste.
-    with suppress(ConnectionError):
+    """Pass one direction on until it ends; the other may go on."""
+    try:
         while chunk := await reader.read(_CHUNK):
             sent()
             writer.write(chunk)
             await writer.drain()
-    writer.close()
+        writer.write_eof()
+    except OSError:
+        # One side has reset its connection, or has gone before it was told of the end.
+        writer.close()

@@ -159,16 +159,14 @@ class Results:
             raise BenchmarkError(
                 f"{file.name} is of schema {schema}, not {SCHEMA}", "run the benchmark again"
             )
-        return cls(
-            **{
-                **found,
-                "measurements": [_measurement(each) for each in found["measurements"]],
-                "counts": [Count(**each) for each in found["counts"]],
-                "imports": [ImportTime(**each) for each in found["imports"]],
-                "no_database": NoDatabase(**found["no_database"]),
-                "budgets": [Verdict(**each) for each in found["budgets"]],
-            }
-        )
+        typed: dict[str, Any] = {
+            "measurements": [_measurement(each) for each in found["measurements"]],
+            "counts": [Count(**each) for each in found["counts"]],
+            "imports": [ImportTime(**each) for each in found["imports"]],
+            "no_database": NoDatabase(**found["no_database"]),
+            "budgets": [Verdict(**each) for each in found["budgets"]],
+        }
+        return cls(**(found | typed))
 
     def measurement(
         self, workload: str, *, clients: int, peer: str, database: str, group: str = IN_PROCESS
@@ -190,8 +188,8 @@ class Results:
 
 
 def _measurement(found: dict[str, Any]) -> Measurement:
-    spreads = {
+    spreads: dict[str, Any] = {
         name: Spread(**found[name]) if found[name] else None
         for name in ("ratio", "cpu_ratio", "milliseconds")
     }
-    return Measurement(**{**found, **spreads})
+    return Measurement(**(found | spreads))

@@ -63,7 +63,7 @@ class Benchmark:
             self._in_process(servers, logs, results)
             if plan.http:
                 self._over_http(servers, logs, results)
-        if OURS in plan.peers:
+        if OURS in plan.peers and plan.import_rounds:
             self._progress.phase("imports")
             python = peer_environment(OURS).python
             results.imports = time_imports(

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import asyncpg
 from hawkapi import Depends, HawkAPI
+
 from shared.structs import EntryOut, ItemOut, NothingOut, PairOut, item_out
 from shared.tables import HUNDRED
 

@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 from hawkapi import Depends, HawkAPI
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
 from shared.models import Entry, Item
 from shared.structs import EntryOut, ItemOut, NothingOut, PairOut, item_out
 from shared.tables import HUNDRED
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 
 def create_app(url: str, **engine_options: Any) -> HawkAPI:

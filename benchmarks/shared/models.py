@@ -1,7 +1,8 @@
 """The tables on a plain declarative base, for the peers that bring none."""
 
-from shared.tables import EntryColumns, ItemColumns
 from sqlalchemy.orm import DeclarativeBase
+
+from shared.tables import EntryColumns, ItemColumns
 
 
 class Base(DeclarativeBase):

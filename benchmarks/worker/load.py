@@ -103,9 +103,9 @@ class Load:
                 `deadline`, the seconds after which requests that hang count as failed.
 
         Returns:
-            The `seconds` and this process's `cpu_seconds` that all `requests` took, how many
-            `held`, the `failures`, of which how many `unanswered` at the deadline, what failed
-            responses said as `statuses`, and `p50` and `p99` of one request in seconds.
+            The `seconds` that all `requests` took, and this process's `cpu_seconds` meanwhile; how
+            many `held`; the `failures`, of which how many `unanswered` at the deadline; what failed
+            responses said as `statuses`; `p50` and `p99` of one request in seconds.
         """
         tickets = iter(range(requests))
         times: list[float] = []

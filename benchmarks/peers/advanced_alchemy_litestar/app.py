@@ -7,12 +7,13 @@ from advanced_alchemy.extensions.litestar import (
 )
 from litestar import Litestar, get, post
 from litestar.di import Provide
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from shared.models import Entry, Item
 from shared.settings import URL
 from shared.structs import EntryOut, ItemOut, NothingOut, PairOut, item_out
 from shared.tables import HUNDRED
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 
 async def find(session: AsyncSession, item_id: int) -> Item:

@@ -5,15 +5,16 @@ from advanced_alchemy.extensions.starlette import (
     AsyncSessionConfig,
     SQLAlchemyAsyncConfig,
 )
-from shared.models import Entry, Item
-from shared.settings import URL
-from shared.tables import HUNDRED
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from shared.models import Entry, Item
+from shared.settings import URL
+from shared.tables import HUNDRED
 
 
 def shown(item: Item) -> dict[str, object]:

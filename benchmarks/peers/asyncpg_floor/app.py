@@ -1,6 +1,7 @@
 """asyncpg's own pool without the statements it runs when a connection comes back: the floor."""
 
 import asyncpg
+
 from shared.by_asyncpg import create_app
 from shared.settings import URL
 

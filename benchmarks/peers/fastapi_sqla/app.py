@@ -8,6 +8,7 @@ from typing import Annotated
 import structlog
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, ConfigDict
+
 from shared.settings import URL
 from shared.tables import HUNDRED, EntryColumns, ItemColumns
 

@@ -1,6 +1,7 @@
 """HawkAPI alone: what a route costs that has no database."""
 
 from hawkapi import HawkAPI
+
 from shared.structs import NothingOut
 
 app = HawkAPI()

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from hawkapi import Depends, HawkAPI
-from shared.settings import URL
-from shared.structs import EntryOut, ItemOut, NothingOut, PairOut, item_out
-from shared.tables import HUNDRED, EntryColumns, ItemColumns
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy import Base, get_replica_session, get_session, init_database
+from shared.settings import URL
+from shared.structs import EntryOut, ItemOut, NothingOut, PairOut, item_out
+from shared.tables import HUNDRED, EntryColumns, ItemColumns
 
 
 class Item(ItemColumns, Base):
