@@ -161,24 +161,24 @@ async def test_a_look_at_a_pool_that_is_gone_does_nothing(database_url: str) -> 
     assert (shrinking._timer, shrinking._task) == (None, None)
 
 
-async def test_a_failure_to_close_stops_neither_the_shrinking_nor_the_counting(
-    counters: str, make_database: Any
+async def test_a_connection_that_fails_to_close_stops_neither_the_shrinking_nor_the_counting(
+    counters: str,
+    make_database: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     database: Database = make_database(counters, pool_size=1, pool_max_idle=0)
     pool = pool_of(database)
-    failed: list[object] = []
+    dialect: Any = database.get().engine.dialect
+    close = dialect.do_close
 
-    @event.listens_for(database.get().engine.sync_engine.pool, "close")
-    def close(connection: Any, _: object) -> None:
-        way = type(connection).close
+    def fail(connection: Any) -> None:
+        close(connection)
+        raise OSError("the server said something odd")
 
-        def fail() -> None:
-            way(connection)
-            failed.append(connection)
-            raise OSError("the server said something odd")
-
-        connection.close = fail
-
+    monkeypatch.setattr(dialect, "do_close", fail)
     await give_back(await hold(pool, 4))
     await until(lambda: pool._open == 1)
     assert database.get().open_connections == 1
+    monkeypatch.undo()
+    assert caplog.text.count("Exception closing connection") == 3

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from asgi import DEADLINE, until
-from hawkapi_sqlalchemy.core import CannotConnectError, Database, PoolExhaustedError
+from hawkapi_sqlalchemy.core import Database, PoolExhaustedError
 from hawkapi_sqlalchemy.core.line import Line
 from hawkapi_sqlalchemy.core.pool import DatabasePool
 
@@ -205,26 +204,35 @@ async def test_a_connection_that_is_closed_leaves_its_place_to_the_first_who_wai
     await greenlet_spawn(held.close)
 
 
+class Opening:
+    """The way in which a pool opens its connections; the first one hangs."""
+
+    def __init__(self, pool: Any, then: Exception | None = None) -> None:
+        self._open = pool._create_connection
+        self._then = then
+        self.hangs = asyncio.Event()
+        self.go_on = asyncio.Event()
+        pool._create_connection = self
+
+    def __call__(self) -> Any:
+        if not self.hangs.is_set():
+            self.hangs.set()
+            await_only(self.go_on.wait())
+            if self._then is not None:
+                raise self._then
+        return self._open()
+
+
 @on_sqlite
 async def test_one_who_cannot_connect_leaves_his_place_to_the_next(
-    database: Database, borrow: Borrow, wait: Any, pool: DatabasePool
+    borrow: Borrow, wait: Any, pool: DatabasePool
 ) -> None:
-    refusing, go_on = asyncio.Event(), asyncio.Event()
-
-    @event.listens_for(database.get().engine.sync_engine, "do_connect", insert=True)
-    def refuse_the_first(*_: object) -> None:
-        from sqlalchemy.util import await_only
-
-        if not go_on.is_set():
-            refusing.set()
-            await_only(go_on.wait())
-            raise CannotConnectError("primary", "nowhere", "refused", OSError())
-
+    opening = Opening(pool, then=OSError("refused"))
     unlucky = asyncio.ensure_future(borrow())
-    await refusing.wait()
+    await opening.hangs.wait()
     second, third = await wait(), await wait()
-    go_on.set()
-    with pytest.raises(CannotConnectError):
+    opening.go_on.set()
+    with pytest.raises(OSError, match="refused"):
         await unlucky
     async with in_time():
         held = await second
@@ -237,20 +245,11 @@ async def test_one_who_cannot_connect_leaves_his_place_to_the_next(
 
 @on_sqlite
 async def test_one_who_is_cancelled_while_connecting_leaves_his_place(
-    database: Database, borrow: Borrow, wait: Any, pool: DatabasePool
+    borrow: Borrow, wait: Any, pool: DatabasePool
 ) -> None:
-    connecting, go_on = asyncio.Event(), asyncio.Event()
-
-    @event.listens_for(database.get().engine.sync_engine, "do_connect", insert=True)
-    def hang_at_first(*_: object) -> None:
-        from sqlalchemy.util import await_only
-
-        if not connecting.is_set():
-            connecting.set()
-            await_only(go_on.wait())
-
+    opening = Opening(pool)
     hanging = asyncio.ensure_future(borrow())
-    await connecting.wait()
+    await opening.hangs.wait()
     second = await wait()
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -258,6 +257,22 @@ async def test_one_who_is_cancelled_while_connecting_leaves_his_place(
     async with in_time():
         await give_back(await second)
     assert pool._open == 1
+
+
+@on_sqlite
+async def test_one_who_was_handed_a_place_and_cannot_connect_hands_it_on(
+    borrow: Borrow, wait: Any, pool: DatabasePool
+) -> None:
+    held = await borrow()
+    second, third = await wait(), await wait()
+    opening = Opening(pool, then=OSError("refused"))
+    opening.go_on.set()
+    await greenlet_spawn(held.invalidate)
+    with pytest.raises(OSError, match="refused"):
+        await second
+    async with in_time():
+        await give_back(await third)
+    assert (pool._open, pool.checkedin()) == (1, 1)
 
 
 @pytest.mark.filterwarnings("ignore:The garbage collector is trying to clean up")
