@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig
+from wire import Wire, tapped
 
 
 class MakeDatabase(Protocol):
@@ -72,6 +73,13 @@ def ask(database_url: str) -> Ask:
             return (await connection.execute(text(sql))).scalar()
 
     return value
+
+
+@pytest.fixture
+async def wire(counters: str) -> AsyncIterator[Wire]:
+    """A relay to the fresh database's server, which reads along; for PostgreSQL and MariaDB."""
+    async with tapped(counters) as wire:
+        yield wire
 
 
 class Add(Protocol):

@@ -102,8 +102,13 @@ class MySQLPolicy(DialectPolicy):
         """Make every transaction of the connection a read-only one, that of each statement too."""
         cursor_execute(connection, "SET SESSION TRANSACTION READ ONLY")
 
-    def is_clean_reader(self, driver_connection: Any) -> bool:
-        """Not in the middle of a transaction that a statement's text began."""
+    def is_clean(self, driver_connection: Any) -> bool:
+        """Not in the middle of a transaction: the next session's COMMIT would store it.
+
+        A reader's may have been begun by a statement's text. And after a COMMIT that was refused on
+        this side, for the deadlock that an application swallowed, SQLAlchemy takes the transaction
+        for ended and sends no ROLLBACK for the one that MariaDB had begun since.
+        """
         return not driver_connection.get_transaction_status()
 
     def seems_alive(self, driver_connection: Any) -> bool:
