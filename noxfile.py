@@ -58,6 +58,13 @@ def packaging(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def plots(session: nox.Session) -> None:
+    """The plots of the benchmarks, drawn anew and compared with those in the repository."""
+    session.install(*EDITABLE, *EXTRAS["dev"], "-r", "benchmarks/requirements.txt")
+    session.run("pytest", "-q", "tests/benchmarks/test_plots.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The site, where every warning is an error. The reference is read from the source."""
     session.install(*EXTRAS["docs"])

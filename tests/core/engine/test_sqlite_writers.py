@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from hawkapi_sqlalchemy.core import Database
-from hawkapi_sqlalchemy.core.dialects import aiosqlite_connection
+from hawkapi_sqlalchemy.core.dialects import aiosqlite_connection, turnstile
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of, is_retryable
 from hawkapi_sqlalchemy.core.sessions import end_session
 
@@ -148,7 +149,7 @@ async def until(condition: Any) -> None:
 def waiting(database: Database) -> int:
     """Tell how many writers wait for their turn."""
     policy: Any = database.get()._policy
-    return len(policy._turnstile._lock._waiters or ())
+    return len(policy._turnstile._line)
 
 
 async def begin(database: Database, begun: asyncio.Event) -> None:
@@ -239,6 +240,28 @@ async def test_a_turn_that_does_not_come_in_time_is_an_error_that_may_be_retried
     assert database.checked_out == 0
     async with database.session() as session:
         await add(session)
+
+
+async def test_whoever_comes_between_two_writers_waits_no_longer_than_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The turn is free for a moment, but another one's; once nobody waits it is had at once."""
+    turns = turnstile.WriteTurnstile(0.05)
+    first: dict[Any, Any] = {}
+    second: dict[Any, Any] = {}
+    third: dict[Any, Any] = {}
+    await greenlet_spawn(turns.enter, first)
+    entering = asyncio.create_task(greenlet_spawn(turns.enter, second))
+    await until(lambda: turns._lock._waiters)
+    turns.leave(first)
+    async with asyncio.timeout(10):
+        with pytest.raises(OperationalError, match="locked"):
+            await greenlet_spawn(turns.enter, third)
+        await entering
+    turns.leave(second)
+    monkeypatch.setattr(asyncio, "wait_for", None)
+    await greenlet_spawn(turns.enter, third)
+    turns.leave(third)
 
 
 async def test_a_writer_that_another_process_keeps_waiting_gives_its_turn_back(
@@ -369,3 +392,26 @@ async def test_a_cancelled_long_statement_is_interrupted(counters: str, make_dat
         async with database.session() as session:
             await session.execute(text(COUNT))
     assert database.checked_out == 0
+
+
+async def test_waiting_writers_keep_no_connection_from_readers(
+    counters: str, add: Any, make_database: Any
+) -> None:
+    """A slow writer holds up those who write, and nobody else."""
+    database: Database = make_database(counters, pool_size=1, max_overflow=1, pool_timeout=5)
+
+    async def write() -> None:
+        async with database.session() as session:
+            await add(session)
+
+    async with asyncio.timeout(20):
+        async with database.session() as slow:
+            await add(slow)
+            writers = [asyncio.create_task(write()) for _ in range(5)]
+            await until(lambda: waiting(database) == 5)
+            assert database.checked_out == 1
+            async with database.session(commit=False) as reader:
+                assert await reader.scalar(text(COUNT)) == 0
+        await asyncio.gather(*writers)
+    async with database.session(commit=False) as reader:
+        assert await reader.scalar(text(COUNT)) == 6

@@ -41,6 +41,8 @@ def private_names(module) -> set[str]:
 def test_the_adapter_is_the_only_place_that_uses_private_names() -> None:
     from hawkapi_sqlalchemy.core.web import (
         dependencies,
+        exchange,
+        gate,
         middleware,
         problems,
         readiness,
@@ -52,8 +54,8 @@ def test_the_adapter_is_the_only_place_that_uses_private_names() -> None:
     )
 
     for module in (
-        web, dependencies, middleware, problems, readiness, routes, setup, startup, state,
-        unit_of_work,
+        web, dependencies, exchange, gate, middleware, problems, readiness, routes, setup, startup,
+        state, unit_of_work,
     ):  # fmt: skip
         assert private_names(module) == set(), module.__name__
     assert private_names(_hawkapi) == PRIVATE

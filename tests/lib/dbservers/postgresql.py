@@ -14,26 +14,28 @@ from dbservers.sysv import remove_leftovers
 from dbservers.waiting import wait_until
 from dbservers.workspace import Workspace
 
-# What a power cut would lose may be lost; what a killed process has committed may not.
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 300
+# In the data folder, hence removed with it: /dev/shm outlives a killed server.
+dynamic_shared_memory_type = mmap
+# Two-phase commit is off by default.
+max_prepared_transactions = 20
+hot_standby_feedback = on
+# The default makes a new standby wait up to 5 s before it asks for the stream again.
+wal_retrieve_retry_interval = 100ms
+wal_receiver_status_interval = 1s
+"""
+# What a power cut would lose may be lost; what a killed process has committed may not.
+_FAST_SETTINGS = """
 shared_buffers = 32MB
 fsync = off
 full_page_writes = off
 autovacuum = off
 jit = off
-# In the data folder, hence removed with it: /dev/shm outlives a killed server.
-dynamic_shared_memory_type = mmap
-# Two-phase commit is off by default.
-max_prepared_transactions = 20
 min_wal_size = 32MB
 checkpoint_timeout = 1h
-hot_standby_feedback = on
-# The default makes a new standby wait up to 5 s before it asks for the stream again.
-wal_retrieve_retry_interval = 100ms
-wal_receiver_status_interval = 1s
 """
 
 _STATUS_LINE = 7
@@ -224,5 +226,7 @@ def initialise(workspace: Workspace) -> Path:
     )
     with (data / "postgresql.conf").open("a") as settings:
         settings.write(_SETTINGS)
+        if not workspace.durable:
+            settings.write(_FAST_SETTINGS)
     run(programs["postgres"], "--single", "-D", str(data), "postgres", stdin=sql_file)
     return data

@@ -32,8 +32,12 @@ class Run:
         self._known: dict[str, Daemon] = {}
 
     @classmethod
-    def new(cls) -> "Run":
-        """Begin a run that ends with this process."""
+    def new(cls, *, durable: bool = False) -> "Run":
+        """Begin a run that ends with this process.
+
+        Args:
+            durable: Leave the servers' own settings where they cost time. Default `False`.
+        """
         name = f"hawkapi-tests-{os.getpid()}-{secrets.token_hex(4)}"
         return cls.join(
             {
@@ -41,6 +45,7 @@ class Run:
                 "password": secrets.token_hex(8),
                 "pid": os.getpid(),
                 "create_time": psutil.Process().create_time(),
+                "durable": durable,
             }
         )
 
@@ -49,7 +54,8 @@ class Run:
         """Take part in another process's run; see `description`."""
         root = Path(description["root"])
         supervision = Supervision(root, description["pid"], description["create_time"])
-        return cls(Workspace(root, description["password"], supervision))
+        durable: bool = description["durable"]
+        return cls(Workspace(root, description["password"], supervision, durable))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -59,6 +65,7 @@ class Run:
             "password": self.workspace.password,
             "pid": self.workspace.supervision.controller_pid,
             "create_time": self.workspace.supervision.controller_create_time,
+            "durable": self.workspace.durable,
         }
 
     def close(self) -> None:

@@ -24,11 +24,14 @@ class Workspace:
         root: The folder. It need not exist before `open` is called.
         password: What every account of every server has for a password.
         supervision: Starts the servers.
+        durable: Servers keep what they have committed through a power cut, as they do by default,
+            and their other settings that cost time. Default `False`: tests want them fast.
     """
 
     root: Path
     password: str
     supervision: Supervision
+    durable: bool = False
 
     @property
     def port_folder(self) -> Path:

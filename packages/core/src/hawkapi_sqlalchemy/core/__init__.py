@@ -17,6 +17,7 @@ from hawkapi_sqlalchemy.core.errors import (
     ReadOnlyError,
     SessionEndedError,
     TransactionLostError,
+    TransactionRequiredError,
     UnknownDatabaseError,
     UnknownDatabaseWarning,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "ReadOnlyError",
     "SessionEndedError",
     "TransactionLostError",
+    "TransactionRequiredError",
     "UnknownDatabaseError",
     "UnknownDatabaseWarning",
     "all_healthy",

@@ -83,9 +83,16 @@ class Engine:
         PgBouncer, and with an isolation level or connections of the application's own. What
         listens to `engine` (tracing, metrics) wants to listen here too.
         """
-        if not self._policy.can_autocommit():
-            return self.engine
-        if self._reading is None:
+        reading = self.prepare_reading()
+        return self.engine if reading is None else reading.engine
+
+    def prepare_reading(self) -> Bind | None:
+        """Make the pool of the read-only sessions, if they have one of their own.
+
+        Returns:
+            It and its engine; `None` where they use `engine`.
+        """
+        if self._reading is None and self._policy.can_autocommit():
             self._reading = Bind(
                 self.config,
                 self.name,
@@ -96,7 +103,7 @@ class Engine:
             )
             sync_engine = self._reading.engine.sync_engine
             listen_to_reads(sync_engine, self.name, self._policy)
-        return self._reading.engine
+        return self._reading
 
     def distrust_readers(self) -> None:
         """Have read-only sessions connect anew: theirs lead to a server that is primary no more."""
@@ -115,9 +122,10 @@ class Engine:
         return self._policy.access_options(access)
 
     def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        engine, autocommit = self.engine, False
-        if access is Access.READ and self._policy.can_autocommit():
-            engine, autocommit = self.read_engine, True
+        engine = self.engine
+        reading = self.prepare_reading() if access is Access.READ else None
+        if reading is not None:
+            engine = reading.engine
         elif options := self._options(access):
             engine = engine.execution_options(**options)
         ours: dict[str, Any] = {
@@ -129,7 +137,7 @@ class Engine:
             "close_resets_only": False,
         }
         arguments = ours | dict(self.config.session_kwargs)
-        info = session_info(self.name, access, autocommit=autocommit)
+        info = session_info(self.name, access, autocommit=reading is not None)
         arguments["info"] = {**arguments.get("info", {}), **info}
         maker = self._makers[access] = async_sessionmaker(**arguments)
         return maker
@@ -153,6 +161,11 @@ class Engine:
     def pool_limits(self) -> tuple[int, int] | None:
         """Connections that a pool keeps, and may open beyond; `None` for one without a bound."""
         return self._bind.pool_limits
+
+    @property
+    def pools(self) -> int:
+        """Pools that sessions use: one, or two where some read only and others write."""
+        return 1 if self.only_read else len(self._binds)
 
     def session(self, access: Access) -> AsyncSession:
         """Make a session. The caller ends it with `end_session`.
@@ -236,9 +249,7 @@ class Engine:
 
         A probe that opened the other pool would cost a connection that nobody needs.
         """
-        if self.only_read and self.read_engine is not self.engine and self._reading is not None:
-            return self._reading
-        return self._bind
+        return (self.prepare_reading() if self.only_read else None) or self._bind
 
     async def dispose(self) -> None:
         """Close every idle connection; those in use are closed when they come back.

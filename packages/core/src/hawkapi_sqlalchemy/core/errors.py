@@ -161,7 +161,12 @@ class TransactionRequiredError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestErro
 
     @classmethod
     def of(cls, name: str, what: str) -> TransactionRequiredError:
-        """Make one for a database, and for what was asked of it."""
+        """Make one.
+
+        Args:
+            name: The database's name.
+            what: What was asked of it.
+        """
         return cls(
             f"{what} needs a transaction, and the statements of this read-only session of database "
             f"{name!r} each stand for themselves; ask for one with `session_for({name!r}, "

@@ -147,7 +147,7 @@ def listen_to_transactions(
                 state[_ERROR] = seen
         return replacement
 
-    hook_transactions(engine, begin=begin, commit=commit)
+    hook_transactions(engine, begin=begin, commit=commit, lend=policy.lend)
     del handle_error
 
 

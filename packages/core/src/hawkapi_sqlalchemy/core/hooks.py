@@ -15,21 +15,25 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.pool import PoolProxiedConnection
 
 __all__ = ["hook_transactions"]
 
 _IN_BEGIN = "_Connection__in_begin"
 
 type Hook = Callable[[Connection], None]
+type Lend = Callable[[Engine, Callable[[], PoolProxiedConnection]], PoolProxiedConnection]
 
 
-def hook_transactions(engine: Engine, *, begin: Hook, commit: Hook) -> None:
+def hook_transactions(engine: Engine, *, begin: Hook, commit: Hook, lend: Lend) -> None:
     """Call functions at the transactions of an engine, and of those derived from it.
 
     Args:
         engine: The engine below the `AsyncEngine`, before anything was derived from it.
         begin: Called when a transaction begins, before anything is sent.
         commit: Called before its COMMIT; an exception prevents it.
+        lend: Called to check a connection out, with a derived engine and the function that does
+            it. Not called where the events serve.
     """
     if not _has_private_names():
         event.listen(engine, "begin", begin)
@@ -52,6 +56,9 @@ def hook_transactions(engine: Engine, *, begin: Hook, commit: Hook) -> None:
 
     class HookedOptionEngine(OptionEngine):
         _connection_cls = HookedConnection
+
+        def raw_connection(self) -> PoolProxiedConnection:
+            return lend(self, super().raw_connection)
 
     # `engine.execution_options(...)` derives an engine of this class.
     for each in (engine, HookedOptionEngine):

@@ -39,6 +39,7 @@ _ACCESS = "hawkapi_access"
 _AUTOCOMMIT = "hawkapi_autocommit"
 _FLUSHED = "hawkapi_flushed"
 _CONNECTION = "hawkapi_connection"
+_ENDING = "hawkapi_ending"
 
 _RELEASE_TIMEOUT = 5.0
 """Seconds that a rollback may take before the connection is given up instead."""
@@ -47,6 +48,12 @@ _INVALIDATE_TIMEOUT = 1.0
 """Seconds that giving a connection up may take before it is dropped without a farewell."""
 _BUSY_POLL = 0.01
 """Seconds between two looks at a session that another task is still using."""
+
+_ENDED = (
+    "this session has ended with the request or block that it belonged to, and nobody would commit "
+    "what it did now. In a background task, a stream or a WebSocket open one of its own: `async "
+    "with db.session() as session`, with `db = resolve_database(app)`"
+)
 
 _STILL_ALLOWED = frozenset({"close", "info", "sync_session", "sync_session_class"})
 """What an ended session still answers: a second close does no harm."""
@@ -99,12 +106,24 @@ class DatabaseSession(Session):
         return super().begin_nested()
 
     def _may_repeat(self, statement: Any, error: DBAPIError) -> bool:
+        if _ENDING in self.info:
+            return False
         access: Access = self.info.get(_ACCESS, Access.MANUAL)
         only_reads = access.is_read_only or getattr(statement, "is_select", False)
         # The rollback in between would expire what an earlier transaction left loaded, and drop
         # the callbacks that wait for this one's COMMIT.
         is_untouched = not self.identity_map and not has_callbacks(self)
         return only_reads and is_untouched and error.connection_invalidated
+
+
+@event.listens_for(DatabaseSession, "after_begin")
+def _remember_connection(session: Session, _: object, connection: Connection) -> None:
+    info = session.info
+    if _ENDING in info:
+        # Another task of the request asked for it, and nobody would give it back.
+        connection.close()
+        raise SessionEndedError(_ENDED)
+    info[_CONNECTION] = connection
 
 
 class ManualSession(DatabaseSession):
@@ -137,11 +156,7 @@ def watch_manual(session: AsyncSession) -> None:
 def _refuse(session: AsyncSession, name: str) -> Any:
     if name.startswith("__") or name in _STILL_ALLOWED:
         return object.__getattribute__(session, name)
-    raise SessionEndedError(
-        "this session has ended with the request or block that it belonged to, and nobody would "
-        "commit what it did now. In a background task, a stream or a WebSocket open one of its "
-        "own: `async with db.session() as session`, with `db = resolve_database(app)`"
-    )
+    raise SessionEndedError(_ENDED)
 
 
 @functools.cache
@@ -222,6 +237,7 @@ async def end_session(session: AsyncSession) -> None:
         session.sync_session.close()
         _seal(session)
         return
+    session.sync_session.info[_ENDING] = True
     # Begun at once: where there is nothing to roll back, it is done when it has begun.
     loop = asyncio.get_running_loop()
     task = asyncio.Task(_release(session), loop=loop, eager_start=True)

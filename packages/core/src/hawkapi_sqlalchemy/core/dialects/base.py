@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import PoolProxiedConnection
 
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
@@ -100,6 +101,18 @@ class DialectPolicy:
         Args:
             engine: The engine below the `AsyncEngine`.
         """
+
+    def lend(
+        self, engine: Engine, connect: Callable[[], PoolProxiedConnection]
+    ) -> PoolProxiedConnection:
+        """Check a connection out for a session that has execution options.
+
+        Args:
+            engine: The session's engine, which has them.
+            connect: Checks one out.
+        """
+        del engine
+        return connect()
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction, beyond what SQLAlchemy does by itself.

@@ -6,19 +6,22 @@ import asyncio
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 from sqlalchemy.util import await_only
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access, access_of
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects.base import DialectPolicy, cursor_execute
 from hawkapi_sqlalchemy.core.dialects.turnstile import WriteTurnstile
+
+if TYPE_CHECKING:
+    from hawkapi_sqlalchemy.core.dialects import aiosqlite_connection
 
 __all__ = ["SQLitePolicy"]
 
@@ -122,7 +125,7 @@ class SQLitePolicy(DialectPolicy):
             self.open()
             self._configure(connection)
             if self.config.statement_timeout is not None:
-                self._watch(record)
+                self._watch(record, self.config.statement_timeout)
 
         @event.listens_for(engine, "reset")
         def reset(
@@ -145,9 +148,19 @@ class SQLitePolicy(DialectPolicy):
             del connection
             self._turnstile.leave(record.info)
 
+        # Events of the dialect: those of the connection would cost every statement.
+        @event.listens_for(engine, "do_execute")
+        @event.listens_for(engine, "do_execute_no_params")
+        def stream(cursor: Any, *arguments: Any) -> None:
+            # The driver's connection cannot tell for whom SQLAlchemy executes.
+            if cursor.server_side:
+                context: ExecutionContext = arguments[-1]
+                if (ours := _ours(context.root_connection)) is not None:
+                    ours.stream_next()
+
         if self.config.statement_timeout is not None:
             _set_deadlines(engine, self.config.statement_timeout)
-        del configure, reset, checkin, gone
+        del configure, reset, checkin, gone, stream
 
     def _configure(self, connection: DBAPIConnection) -> None:
         pragmas: dict[str, str | int] = {"foreign_keys": "ON"}
@@ -159,7 +172,7 @@ class SQLitePolicy(DialectPolicy):
             _set_journal_mode(connection, str(journal_mode), self._lock_timeout)
         cursor_execute(connection, *(f"PRAGMA {name}={value}" for name, value in pragmas.items()))
 
-    def _watch(self, record: ConnectionPoolEntry) -> None:
+    def _watch(self, record: ConnectionPoolEntry, seconds: float) -> None:
         info: dict[Any, Any] = record.info
         info[_DEADLINE] = None
 
@@ -167,8 +180,22 @@ class SQLitePolicy(DialectPolicy):
             deadline = info.get(_DEADLINE)
             return deadline is not None and time.monotonic() > deadline
 
+        def restart() -> None:
+            # The statement that goes with a BEGIN has not been running while that waited.
+            if info.get(_DEADLINE) is not None:
+                info[_DEADLINE] = time.monotonic() + seconds
+
         driver: Any = record.driver_connection
+        driver.on_begin = restart
         await_only(driver.set_progress_handler(is_late, _PROGRESS_STEPS))
+
+    def lend(
+        self, engine: Engine, connect: Callable[[], PoolProxiedConnection]
+    ) -> PoolProxiedConnection:
+        """Have writers wait for their turn before they take a connection."""
+        if engine.get_execution_options().get(OPTION) is Access.WRITE:
+            return self._turnstile.lend(connect)
+        return connect()
 
     def begin(self, connection: Connection) -> None:
         """Begin explicitly, as the driver's own begin would come too late; queue the writers."""
@@ -180,13 +207,13 @@ class SQLitePolicy(DialectPolicy):
             connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
             info[_QUERY_ONLY] = query_only
         if access is not Access.WRITE:
-            connection.exec_driver_sql("BEGIN")
+            _begin_later(connection, "BEGIN")
             return
         # Begun without the write lock, a transaction that reads first and writes later fails at
         # once when another has written in between: no busy timeout covers that
         # (https://www.sqlite.org/rescode.html#busy_snapshot).
         self._turnstile.enter(info)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin_later(connection, "BEGIN IMMEDIATE")
 
     def after_error(self, connection: Connection) -> None:
         """Some errors roll the transaction back: https://www.sqlite.org/lang_transaction.html.
@@ -198,12 +225,31 @@ class SQLitePolicy(DialectPolicy):
         adapted = connection.connection.dbapi_connection
         if adapted is not None and connection.in_transaction() and not driver.in_transaction:
             connection.info[_LOST] = True
-            cursor_execute(adapted, "BEGIN")
+            if (ours := _ours(connection)) is not None:
+                ours.begin_later("BEGIN")
+            else:
+                cursor_execute(adapted, "BEGIN")
 
     def transaction_is_lost(self, connection: Connection, error: BaseException) -> bool:
         """Tell what `after_error` has seen."""
         del error
         return connection.info.get(_LOST, False)
+
+
+def _ours(connection: Connection) -> aiosqlite_connection.Connection | None:
+    """Answer the driver's connection, unless the application's own `async_creator` made it."""
+    driver = connection.connection.driver_connection
+    # By name: the class is not loaded before there is an SQLite database.
+    return (
+        cast("aiosqlite_connection.Connection", driver) if hasattr(driver, "begin_later") else None
+    )
+
+
+def _begin_later(connection: Connection, statement: str) -> None:
+    if (ours := _ours(connection)) is not None:
+        ours.begin_later(statement)
+    else:
+        connection.exec_driver_sql(statement)
 
 
 def _is_in_memory(url: URL) -> bool:

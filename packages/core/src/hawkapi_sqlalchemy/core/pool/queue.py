@@ -18,9 +18,10 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 from hawkapi_sqlalchemy.core.errors import PoolExhaustedError
-from hawkapi_sqlalchemy.core.pool.line import Line
+from hawkapi_sqlalchemy.core.line import Line
 from hawkapi_sqlalchemy.core.pool.shrinking import Shrinking
 
 __all__ = ["DatabasePool"]
@@ -62,7 +63,7 @@ class DatabasePool(AsyncAdaptedQueuePool):
         self._max_idle = max_idle
         self._open = 0
         self._idle: deque[ConnectionPoolEntry] = deque()
-        self._line = Line(self._give_back)
+        self._line: Line[ConnectionPoolEntry | None] = Line()
         self._disposed = False
         self._shrinking = Shrinking(self, max_idle) if pool_size else None
 
@@ -78,7 +79,8 @@ class DatabasePool(AsyncAdaptedQueuePool):
             self._open += 1
         else:
             try:
-                entry = self._line.wait(self._timeout)
+                # A connection, or a place to open one.
+                entry = await_only(self._line.wait(self._timeout, self._give_back))
             except TimeoutError:
                 raise self._exhausted() from None
             if entry is not None:

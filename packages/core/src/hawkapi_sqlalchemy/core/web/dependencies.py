@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import AsyncGenerator
+import types
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hawkapi import Depends, HawkAPI, HTTPException, Request
+from hawkapi import HawkAPI, HTTPException, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access, access_for
 from hawkapi_sqlalchemy.core.errors import DatabaseNotConfiguredError
 from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA
-from hawkapi_sqlalchemy.core.web.middleware import EXCHANGE
+from hawkapi_sqlalchemy.core.web.exchange import EXCHANGE, Exchange, RequestWork
 from hawkapi_sqlalchemy.core.web.setup import resolve_database
-from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange
 
 __all__ = ["SessionDependency", "get_replica_session", "get_session", "open_session", "session_for"]
 
@@ -34,33 +35,40 @@ class _NoDatabaseError(DatabaseNotConfiguredError, HTTPException):
         )
 
 
-def _session(request: Request, name: str, access: Access) -> AsyncSession:
+def _work(request: Request) -> RequestWork:
     exchange: Exchange | None = request.scope.get(EXCHANGE)
     if exchange is None:
         error = _NoDatabaseError()
         logger.error("%s %s: %s", request.method, request.path, error.detail)
         raise error
-    return exchange.session(request, name, access)
+    return exchange.begin(request)
 
 
-async def _watch_handler(request: Request) -> AsyncGenerator[None]:
-    """Learn whether the handler returned.
+def _dependency[**P](
+    function: Callable[P, Generator[AsyncSession, None, AsyncSession]],
+) -> Callable[P, Awaitable[AsyncSession]]:
+    """Make a generator function a dependency that code may also await.
 
-    HawkAPI resumes a generator only then; after an exception it closes it, or forgets it.
+    HawkAPI resumes a dependency that is a generator only when the handler has returned; after an
+    exception it closes it, or forgets it. That is how a request learns of an exception that is
+    answered below 400. But `await get_session(request)` has nobody to resume it. So HawkAPI is
+    shown a signature in which `_resumed` is `True` by default, and passes that on, as it does with
+    every default; who calls by hand leaves it out, and gets the session at once.
     """
-    exchange: Exchange | None = request.scope.get(EXCHANGE)
-    if exchange is None:
-        yield
-        return
-    exchange.unfinished += 1
-    yield
-    exchange.unfinished -= 1
+    signature = inspect.signature(function)
+    shown = [
+        each.replace(default=True) if each.name == "_resumed" else each
+        for each in signature.parameters.values()
+    ]
+    dependency: Any = types.coroutine(function)
+    dependency.__signature__ = signature.replace(parameters=shown)
+    return dependency
 
 
-_WATCH = Depends(_watch_handler)
-
-
-async def get_session(request: Request, _watch: object = _WATCH) -> AsyncSession:
+@_dependency
+def get_session(
+    request: Request, *, _resumed: bool = False
+) -> Generator[AsyncSession, None, AsyncSession]:
     """Answer the request's writing session on the primary database.
 
     Every dependency of a request that asks for it gets the same session. It is committed before
@@ -82,10 +90,19 @@ async def get_session(request: Request, _watch: object = _WATCH) -> AsyncSession
             session.add(User(email=email))
         ```
     """
-    return _session(request, PRIMARY, Access.WRITE)
+    work = _work(request)
+    session = work.session(PRIMARY, Access.WRITE)
+    if _resumed:
+        work.unfinished += 1
+        yield session
+        work.unfinished -= 1
+    return session
 
 
-async def get_replica_session(request: Request, _watch: object = _WATCH) -> AsyncSession:
+@_dependency
+def get_replica_session(
+    request: Request, *, _resumed: bool = False
+) -> Generator[AsyncSession, None, AsyncSession]:
     """Answer the request's read-only session, on the replica where there is one.
 
     Without a registered `"replica"` it reads from the primary. In both cases the server refuses
@@ -98,7 +115,13 @@ async def get_replica_session(request: Request, _watch: object = _WATCH) -> Asyn
         DatabaseNotConfiguredError: `init_database` was not called for the application.
         SessionEndedError: The response has already begun.
     """
-    return _session(request, REPLICA, Access.READ)
+    work = _work(request)
+    session = work.session(REPLICA, Access.READ)
+    if _resumed:
+        work.unfinished += 1
+        yield session
+        work.unfinished -= 1
+    return session
 
 
 class SessionDependency:
@@ -117,9 +140,18 @@ class SessionDependency:
         self.commit = commit
         self.access = access_for(commit=commit, snapshot=snapshot)
 
-    async def __call__(self, request: Request, _watch: object = _WATCH) -> AsyncSession:
+    @_dependency
+    def __call__(
+        self, request: Request, *, _resumed: bool = False
+    ) -> Generator[AsyncSession, None, AsyncSession]:
         """Answer the request's session; see `session_for`."""
-        return _session(request, self.name, self.access)
+        work = _work(request)
+        session = work.session(self.name, self.access)
+        if _resumed:
+            work.unfinished += 1
+            yield session
+            work.unfinished -= 1
+        return session
 
     def __repr__(self) -> str:
         snapshot = ", snapshot=True" if self.access is Access.SNAPSHOT else ""

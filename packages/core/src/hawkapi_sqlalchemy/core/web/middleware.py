@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from hawkapi import HawkAPI, Request, Response, Route
+from hawkapi import Route
 from hawkapi.middleware import Middleware
 from hawkapi.plugins import Plugin
 
 from hawkapi_sqlalchemy.core.web._hawkapi import (
-    answer_of_application,
     insert_innermost,
     insert_into_routes,
     mounted_applications,
 )
-from hawkapi_sqlalchemy.core.web.problems import problem_response, register_error_handlers
+from hawkapi_sqlalchemy.core.web.exchange import EXCHANGE, Exchange
+from hawkapi_sqlalchemy.core.web.gate import ResponseReplaced, Scope, inner_gate, outer_gate
+from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
 from hawkapi_sqlalchemy.core.web.state import STATE, DatabaseState
-from hawkapi_sqlalchemy.core.web.unit_of_work import Exchange, Message, UnitOfWork
 
-__all__ = ["EXCHANGE", "CommitGate", "DatabaseMiddleware", "RouteGates"]
-
-logger = logging.getLogger("hawkapi_sqlalchemy")
-
-EXCHANGE = "hawkapi_sqlalchemy.exchange"
-"""The key of the request's `Exchange` in the ASGI scope."""
-
-type Scope = MutableMapping[str, Any]
-type Send = Callable[[Message], Awaitable[None]]
-
-
-class _ResponseReplaced(Exception):  # noqa: N818  # a signal, not an error
-    """Stops whatever would follow a response that was never sent, background tasks above all."""
+__all__ = ["CommitGate", "DatabaseMiddleware", "RouteGates"]
 
 
 class DatabaseMiddleware(Middleware):
@@ -61,20 +47,22 @@ class DatabaseMiddleware(Middleware):
         # HawkAPI does not name itself in the scope; what looks the database up by it would end at
         # whichever application was initialised last.
         scope["app"] = self._owner
-        exchange = scope[EXCHANGE] = Exchange(state, receive)
+        exchange = scope[EXCHANGE] = outer_gate(state, scope, receive, send)
         state.in_flight += 1
         try:
-            await self.app(scope, exchange.receive, _gate(exchange, scope, send))
-        except* _ResponseReplaced:
+            await self.app(scope, exchange.receive, exchange.send)
+        except* ResponseReplaced:
             # Also out of a group, in which a mounted application's task group wraps it.
             pass
         finally:
             exchange.sealed = True
+            # The scope leads to the exchange; a circle would wait for the garbage collector.
+            del exchange.scope
             try:
                 # Nothing is open here after a normal response. After an exception, a cancellation
                 # or an application that never answered, this ends the unit of work.
                 if exchange.work is not None:
-                    await exchange.work.rollback()
+                    await exchange.work.finish()
             finally:
                 state.in_flight -= 1
 
@@ -90,8 +78,8 @@ class CommitGate(Middleware):
             await self.app(scope, receive, send)
             return
         try:  # noqa: SIM105  # a context manager costs more than the rest of the gate
-            await self.app(scope, receive, _gate(exchange, scope, send))
-        except* _ResponseReplaced:
+            await self.app(scope, receive, inner_gate(exchange, scope, send).send)
+        except* ResponseReplaced:
             pass
 
 
@@ -120,68 +108,3 @@ def _adopt(state: DatabaseState) -> None:
             app.add_middleware(CommitGate)
             insert_into_routes(app.routes, CommitGate)
             register_error_handlers(app)
-
-
-def _gate(exchange: Exchange, scope: Scope, send: Send) -> Send:
-    """Wrap `send`: a COMMIT that fails replaces the response as a whole.
-
-    Messages of a request that asked for no session pass through untouched, at the price of one
-    call and no coroutine.
-    """
-
-    def gate(message: Message) -> Awaitable[None]:
-        if exchange.sealed:
-            return _nothing() if exchange.replaced_at is gate else send(message)
-        if message["type"] == "http.response.start":
-            exchange.sealed = True
-            if exchange.work is not None:
-                exchange.replaced_at = gate
-                return _end(exchange.work, exchange, scope, send, message)
-        return send(message)
-
-    return gate
-
-
-async def _nothing() -> None:
-    """Stand for a message of a response that was replaced."""
-
-
-async def _end(
-    work: UnitOfWork, exchange: Exchange, scope: Scope, send: Send, start: Message
-) -> None:
-    state = exchange.state
-    if exchange.unfinished:
-        # The handler raised, also where that is answered below 400: a redirect, for instance.
-        await work.rollback()
-    elif exchange.has_disconnected():
-        logger.info("the client has gone before COMMIT: rolled back")
-        await work.rollback()
-    else:
-        try:
-            await (work.commit() if state.commit_when(start["status"]) else work.rollback())
-        except Exception as error:
-            response = await _failure(state.app, exchange, scope, error)
-            await response(scope, exchange.receive, _without_body(scope, send))
-            raise _ResponseReplaced from error
-    # The gate that held the start lets the rest of this response pass.
-    exchange.replaced_at = None
-    await send(start)
-
-
-def _without_body(scope: Scope, send: Send) -> Send:
-    """Send the head of a response alone where the client asked for no more."""
-    if scope["method"] != "HEAD":
-        return send
-
-    def send_head(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        return send(message)
-
-    return send_head
-
-
-async def _failure(app: HawkAPI, exchange: Exchange, scope: Scope, error: Exception) -> Response:
-    # The handler's own request where it is known: its body has been read, its path has parameters.
-    request = exchange.request or Request(scope, exchange.receive)
-    return await answer_of_application(app, request, error, lambda _, exc: problem_response(exc))

@@ -9,10 +9,12 @@ from typing import Any
 
 from hawkapi import Depends, HawkAPI
 
+from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import ConfigurationError
+from hawkapi_sqlalchemy.core.names import REPLICA
 
-__all__ = ["check_routes", "refuse_early_handlers"]
+__all__ = ["check_routes", "prepare_readers", "refuse_early_handlers"]
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -46,12 +48,33 @@ def check_routes(app: HawkAPI, database: Database) -> None:
     """
     from hawkapi_sqlalchemy.core.web.dependencies import SessionDependency
 
+    for dependency in _all_dependencies(app):
+        if isinstance(dependency, SessionDependency) and dependency.commit:
+            database.check_writable(dependency.name)
+
+
+def prepare_readers(app: HawkAPI, database: Database) -> None:
+    """Make the pool that read-only sessions use beside writing ones, where a route wants it.
+
+    No connection is opened. It is known by then what the pools together may open.
+
+    Args:
+        app: The application.
+        database: Its Database.
+    """
+    from hawkapi_sqlalchemy.core.web.dependencies import get_replica_session
+
+    if get_replica_session in _all_dependencies(app):
+        engine, _ = database.resolve(REPLICA, Access.READ)
+        engine.prepare_reading()
+
+
+def _all_dependencies(app: HawkAPI) -> Iterator[Callable[..., Any]]:
     for route in app.routes:
-        below = [plan.callable for plan in route.dependencies]
-        nested = [each for dependency in below for each in _dependencies(dependency)]
-        for dependency in (*_dependencies(route.handler), *below, *nested):
-            if isinstance(dependency, SessionDependency) and dependency.commit:
-                database.check_writable(dependency.name)
+        yield from _dependencies(route.handler)
+        for plan in route.dependencies:
+            yield plan.callable
+            yield from _dependencies(plan.callable)
 
 
 def refuse_early_handlers(app: HawkAPI) -> None:

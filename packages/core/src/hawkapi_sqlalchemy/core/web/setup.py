@@ -17,7 +17,7 @@ from hawkapi_sqlalchemy.core.names import PRIMARY
 from hawkapi_sqlalchemy.core.web.middleware import DatabaseMiddleware, RouteGates
 from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
 from hawkapi_sqlalchemy.core.web.readiness import register_readiness
-from hawkapi_sqlalchemy.core.web.routes import check_routes, refuse_early_handlers
+from hawkapi_sqlalchemy.core.web.routes import check_routes, prepare_readers, refuse_early_handlers
 from hawkapi_sqlalchemy.core.web.startup import Startup
 from hawkapi_sqlalchemy.core.web.state import STATE, CommitWhen, DatabaseState, is_success
 
@@ -134,6 +134,7 @@ def _attach(app: HawkAPI, state: DatabaseState, *, readiness: bool) -> None:
     @app.on_startup
     async def start_databases() -> None:
         check_routes(app, state.database)
+        prepare_readers(app, state.database)
         await startup()
 
     @app.on_shutdown

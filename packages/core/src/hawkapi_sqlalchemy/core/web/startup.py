@@ -89,15 +89,16 @@ class Startup:
             return
         size, overflow = limits
         workers = self._state.workers or _web_concurrency()
-        wanted = workers * (size + overflow)
+        wanted = workers * engine.pools * (size + overflow)
         if wanted > accepted:
             logger.warning(
-                "database %r: %d workers with up to %d + %d connections each may open %d, but the "
-                "server accepts %d; lower pool_size or max_overflow, or put a pooler in front",
+                "database %r: %d workers with up to %d + %d connections each%s may open %d, but "
+                "the server accepts %d; lower pool_size or max_overflow, or put a pooler in front",
                 engine.name,
                 workers,
                 size,
                 overflow,
+                " in two pools" if engine.pools > 1 else "",
                 wanted,
                 accepted,
             )

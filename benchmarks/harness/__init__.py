@@ -1,0 +1,1 @@
+"""The benchmark's instrument: it measures, and judges what it measured."""

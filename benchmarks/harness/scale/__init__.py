@@ -1,0 +1,1 @@
+"""How costs grow: with clients, with requests, with databases."""
