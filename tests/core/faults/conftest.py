@@ -16,6 +16,7 @@ from dbservers.server import DatabaseServer
 from dbservers.waiting import wait_until
 from schema import Base, Entry
 from service import Service
+from tcp_proxy import Proxy, proxy_to
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +154,17 @@ class Once:
 def once() -> type[Once]:
     """Do something at an event of an engine, from when it is `armed`."""
     return Once
+
+
+@pytest.fixture
+async def proxy(url: str) -> AsyncIterator[Proxy]:
+    """A proxy in front of the server of the fresh database."""
+    parts = make_url(url)
+    async with proxy_to(str(parts.host), int(parts.port or 0)) as running:
+        yield running
+
+
+@pytest.fixture
+def proxied_url(url: str, proxy: Proxy) -> str:
+    """The URL of the fresh database, through the proxy."""
+    return make_url(url).set(port=proxy.port).render_as_string(hide_password=False)
