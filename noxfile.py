@@ -36,7 +36,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def types(session: nox.Session) -> None:
     """Strict types."""
-    session.install(*EDITABLE, *EXTRAS["dev"])
+    session.install(*EDITABLE, *EXTRAS["dev"], "-r", "benchmarks/requirements.txt")
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 

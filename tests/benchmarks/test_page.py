@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+
 from harness import catalogue
 from harness.publish import budgets, conditions, growth, markdown, names, peers
 from harness.publish.page import render

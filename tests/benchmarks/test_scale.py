@@ -7,15 +7,15 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
+from dbservers.blocking import run_blocking
+from dbservers.postgresql import PostgreSQLServer
 from harness.scale import databases, memory, pool
 from harness.scale.counters import PostgreSQLCounter
 from harness.scale.load import INSERT, READ
 from harness.scale.modes import MODES
 from harness.scale.process import WorkerError, worker_process
 from harness.scale.results import Scale
-
-from dbservers.blocking import run_blocking
-from dbservers.postgresql import PostgreSQLServer
 
 PYTHON = Path(sys.executable)
 LITTLE = replace(

@@ -1,6 +1,7 @@
 """What is made of many measurements."""
 
 import pytest
+
 from harness.scale.memory import OBJECTS_LIMIT, RSS_LIMIT, judge
 from harness.scale.results import Memory, MemorySample
 from harness.scale.statistics import last_half, percentile, slope

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from harness.publish.command import DOCS
 from harness.publish.page import render
 from harness.publish.plots.catalogue import FOLDER, VARIANTS, plots
