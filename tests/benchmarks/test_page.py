@@ -9,6 +9,7 @@ from harness import catalogue
 from harness.publish import budgets, conditions, growth, markdown, names, peers
 from harness.publish.page import render
 from harness.results import IN_PROCESS, NoDatabase, Results
+from harness.spread import Spread
 
 
 def test_a_budget_is_shown_with_what_was_measured_its_limit_and_the_verdict(
@@ -19,9 +20,9 @@ def test_a_budget_is_shown_with_what_was_measured_its_limit_and_the_verdict(
         "",
         "| Work | Measured | Limit |  |",
         "| --- | ---: | ---: | ---: |",
-        "| One row, 64 clients | 0.75 | at most 0.78 | ✓ holds |",
-        "| New connections for 1,000 requests | 2.50 | at most 1 | ✗ **missed** |",
-        "| Requests a second over HTTP | – | at least 1.80 | not measured |",
+        "| PostgreSQL, one row, 64 clients | 0.75 | at\u00a0most\u00a00.78 | ✓\u00a0holds |",
+        "| New connections for 1,000 requests | 2.50 | at\u00a0most\u00a01 | ✗\u00a0**missed** |",
+        "| Requests a second over HTTP | – | at\u00a0least\u00a01.80 | not measured |",
     ]
 
 
@@ -63,6 +64,14 @@ def test_what_a_peer_was_not_asked_is_left_open(sample: Results) -> None:
 def test_times_and_percentiles_are_below_the_ratios(sample: Results) -> None:
     text = peers.ratios(sample, IN_PROCESS)
     assert "| **hawkapi-sqlalchemy** | 30.00 / 60.00 | 40.00 / 99.50 |" in text
+
+
+def test_cpu_time_is_shown_where_it_was_measured(sample: Results) -> None:
+    assert "CPU time" not in peers.ratios(sample, IN_PROCESS)
+    measured = [replace(each, cpu_ratio=Spread(0.9, 0.8, 0.95)) for each in sample.measurements]
+    text = peers.ratios(replace(sample, measurements=measured), IN_PROCESS)
+    assert '??? note "CPU time of the application, relative to raw"' in text
+    assert "0.90<br><small>0.80–0.95</small>" in text
 
 
 def test_counts_have_a_table_for_each_kind(sample: Results) -> None:

@@ -1,9 +1,9 @@
 """The limits that the design sets, and whether they hold."""
 
-from harness.publish import markdown
+from harness.publish import markdown, names
 from harness.results import Results, Verdict
 
-_COMPARISONS = {"at_most": "at most", "at_least": "at least"}
+_COMPARISONS = {"at_most": "at\u00a0most", "at_least": "at\u00a0least"}
 
 
 def budgets(results: Results) -> str:
@@ -12,9 +12,9 @@ def budgets(results: Results) -> str:
         return markdown.NOT_MEASURED
     rows = [
         (
-            each.name,
+            _named(each.name),
             markdown.short(each.measured),
-            f"{_COMPARISONS[each.comparison]} {markdown.short(each.limit)}",
+            f"{_COMPARISONS[each.comparison]}\u00a0{markdown.short(each.limit)}",
             _verdict(each),
         )
         for each in results.budgets
@@ -23,10 +23,16 @@ def budgets(results: Results) -> str:
     return f"{_sum(results.budgets)}\n\n{markdown.table(header, rows)}"
 
 
+def _named(name: str) -> str:
+    """Write the keys in a budget's name for readers."""
+    known = names.DATABASES | names.WORKLOADS
+    return ", ".join(known.get(part, part) for part in name.split(", "))
+
+
 def _verdict(budget: Verdict) -> str:
     if budget.holds is None:
         return "not measured"
-    return "✓ holds" if budget.holds else "✗ **missed**"
+    return "✓\u00a0holds" if budget.holds else "✗\u00a0**missed**"
 
 
 def _sum(found: list[Verdict]) -> str:

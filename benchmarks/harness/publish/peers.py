@@ -39,11 +39,15 @@ def ratios(results: Results, group: str) -> str:
 
 
 def _details(found: list[Measurement], group: str) -> str:
-    title, cell = (
-        ("Requests a second", _throughput)
-        if group == HTTP
-        else ("Milliseconds: median / 99th percentile", _milliseconds)
-    )
+    if group == HTTP:
+        return _folded("Requests a second", found, _throughput)
+    parts = [_folded("Milliseconds: median / 99th percentile", found, _milliseconds)]
+    if any(each.cpu_ratio for each in found):
+        parts.append(_folded("CPU time of the application, relative to raw", found, _cpu))
+    return "\n\n".join(parts)
+
+
+def _folded(title: str, found: list[Measurement], cell: Callable[[Measurement], str]) -> str:
     tables = [
         (markdown.clients(count), _table(found, count, cell))
         for count in sorted({each.clients for each in found})
@@ -88,6 +92,10 @@ def _milliseconds(measurement: Measurement) -> str:
     return f"{markdown.number(median, 2)} / {markdown.number(measurement.p99_milliseconds, 2)}"
 
 
+def _cpu(measurement: Measurement) -> str:
+    return markdown.spread(measurement.cpu_ratio)
+
+
 def _throughput(measurement: Measurement) -> str:
     return markdown.number(measurement.requests_per_second)
 
@@ -101,7 +109,7 @@ def counts(results: Results) -> str:
         (
             (
                 names.label(names.COUNTS, kind),
-                _counted([e for e in results.counts if e.name == kind]),
+                _by_database([e for e in results.counts if e.name == kind]),
             )
             for kind in kinds
         ),
@@ -109,26 +117,28 @@ def counts(results: Results) -> str:
     )
 
 
+def _by_database(found: list[Count]) -> str:
+    databases = names.in_order(names.DATABASE_ORDER, {each.database for each in found})
+    return markdown.tabs(
+        (
+            names.label(names.DATABASES, database),
+            _counted([each for each in found if each.database == database]),
+        )
+        for database in databases
+    )
+
+
 def _counted(found: list[Count]) -> str:
-    cells = {(each.peer, each.database, each.workload): each.value for each in found}
-    columns = [
-        (database, workload)
-        for database in names.in_order(names.DATABASE_ORDER, {each.database for each in found})
-        for workload in names.in_order(names.WORKLOADS, {each.workload for each in found})
-        if any(key[1:] == (database, workload) for key in cells)
-    ]
-    header = [
-        f"{names.label(names.DATABASES, database)}<br>{names.label(names.WORKLOADS, workload)}"
-        for database, workload in columns
-    ]
+    cells = {(each.peer, each.workload): each.value for each in found}
+    workloads = names.in_order(names.WORKLOADS, {each.workload for each in found})
     rows = [
         [
             _strong(peer, names.label(names.PEERS, peer)),
-            *(markdown.short(cells.get((peer, *column))) for column in columns),
+            *(markdown.short(cells.get((peer, workload))) for workload in workloads),
         ]
         for peer in names.in_order(names.PEERS, {each.peer for each in found})
     ]
-    return markdown.table(["", *header], rows)
+    return markdown.table(["", *(names.label(names.WORKLOADS, each) for each in workloads)], rows)
 
 
 def imports(results: Results) -> str:

@@ -5,7 +5,7 @@ import os
 import selectors
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -66,7 +66,7 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(python: Path) -> Iterator[WorkerProcess]:
+def worker_process(python: Path) -> Generator[WorkerProcess]:
     """Run a worker, which is stopped at the end of the block, and killed if that fails.
 
     Args:

@@ -126,9 +126,10 @@ class Scale:
         """Read what `as_dict` answered; an empty one where nothing was measured."""
         return cls(
             pool=[PoolPoint(**_spread(each)) for each in found.get("pool", [])],
-            memory=[
-                Memory(**{**each, "samples": [MemorySample(**one) for one in each["samples"]]})
-                for each in found.get("memory", [])
-            ],
+            memory=[Memory(**_sampled(each)) for each in found.get("memory", [])],
             databases=[Databases(**_spread(each)) for each in found.get("databases", [])],
         )
+
+
+def _sampled(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "samples": [MemorySample(**each) for each in found["samples"]]}

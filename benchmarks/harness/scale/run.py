@@ -9,7 +9,7 @@ from dbservers.run import Run
 from harness.scale import databases, memory, pool
 from harness.scale.counters import MariaDBCounter, PostgreSQLCounter
 from harness.scale.modes import MODES
-from harness.scale.results import Scale
+from harness.scale.results import PoolPoint, Scale
 
 PEERS = ("ours", "raw", "published")
 
@@ -40,7 +40,7 @@ def measure(
         pool.Site("postgresql", postgresql, PostgreSQLCounter(postgresql)),
         pool.Site("mariadb", mariadb, MariaDBCounter(mariadb)),
     ]
-    points = []
+    points: list[PoolPoint] = []
     for site in sites:
         tell(f"scale: pools on {site.name}")
         points.extend(pool.measure(site, compared, amount, order))

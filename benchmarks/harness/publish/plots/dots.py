@@ -14,6 +14,8 @@ from harness.results import HTTP, Measurement
 
 _COLUMNS = 2
 _ROW = 0.27
+_LEAST = 4
+"""Rows of a panel, so that the legend has room."""
 _MANY = 64
 
 
@@ -30,7 +32,7 @@ def draw(data: Sequence[Measurement], palette: Palette) -> Figure:
     workloads = names.in_order(names.WORKLOADS, {each.workload for each in shown})
     counts = sorted({each.clients for each in shown})
     lines = ceil((len(workloads) + 1) / _COLUMNS)
-    figure = Figure(figsize=(WIDTH, lines * (_ROW * len(peers) + 0.62)))
+    figure = Figure(figsize=(WIDTH, lines * (_ROW * max(len(peers), _LEAST) + 0.62)))
     grid = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False)
     panels: list[Axes] = list(grid.flat)
     bounds = _bounds(shown)
