@@ -1,8 +1,8 @@
 """aiosqlite's connection, with few visits to its thread and an end that leaves no lock behind.
 
-Every visit costs some 60 to 100 microseconds: the queue, the thread's turn with the interpreter,
-the way back into the event loop. So BEGIN waits for the first statement and goes with it, COMMIT
-and ROLLBACK stay away when nothing is open, and a cursor fetches while it is there.
+Every visit costs some tens of microseconds, and more under load: the queue, the thread's turn with
+the interpreter, the way back into the event loop. So BEGIN waits for the first statement and goes
+with it, COMMIT and ROLLBACK stay away when nothing is open, and a cursor fetches while it is there.
 
 All that is taken from aiosqlite beyond its documented interface is in this file.
 """
