@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asgi import DEADLINE
+from asgi import DEADLINE, until
 from service import READERS, WRITERS, Service
 from tcp_proxy import Proxy
 
@@ -84,6 +84,36 @@ async def test_a_silent_server_is_said_to_be_out_of_reach(
     assert {each.status for each in replies} == {503}
     assert service.database.checked_out == 0
     assert await tags(url) == []
+
+
+async def test_silent_connections_do_not_hold_the_end_of_a_database_up(
+    proxied_url: str, proxy: Proxy, new_service
+) -> None:
+    service: Service = new_service(proxied_url)
+    await service.fill(1, "session", "replica")
+    silence(proxy)
+
+    async with asyncio.timeout(DEADLINE):
+        await service.database.dispose()
+
+    assert service.database.get().open_connections == 0
+
+
+async def test_a_silent_connection_that_is_closed_for_its_age_gives_its_place_back(
+    proxied_url: str, proxy: Proxy, new_service
+) -> None:
+    service: Service = new_service(proxied_url, max_overflow=1, pool_max_idle=0.5)
+    await service.fill(2, "session")
+    old, young = silence(proxy)
+
+    await until(lambda: len(proxy.open_wires) < 2)
+    await until(lambda: service.database.get().open_connections == 1)
+    # The other is silent still.
+    (old if old.open else young).close()
+    async with asyncio.timeout(DEADLINE):
+        replies = await service.at_once(*[service.read("session")] * 2)
+
+    assert [each.status for each in replies] == [200, 200]
 
 
 @pytest.mark.parametrize("kind", WRITERS)

@@ -36,6 +36,10 @@ class Prober(Protocol):
         """Ask the server, within a time limit."""
         ...
 
+    def abandon(self, driver_connection: Any) -> None:
+        """Close a connection without a word to the server."""
+        ...
+
     def ping_errors(self) -> tuple[type[Exception], ...]:
         """What `ping` raises when the connection is lost."""
         ...
@@ -72,6 +76,8 @@ def listen_to_liveness(engine: Engine, prober: Prober, *, ping_after_idle: float
         try:
             await_only(prober.ping(driver))
         except lost as error:
+            # Nobody is there for the farewell that SQLAlchemy would now wait two seconds for.
+            prober.abandon(driver)
             # After a long rest the others are likely gone as well, and asking one that is
             # unreachable can take a while: all are replaced. Otherwise each tells for itself.
             kind = InvalidatePoolError if idle_for_long else DisconnectionError

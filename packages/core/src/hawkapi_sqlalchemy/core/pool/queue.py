@@ -125,7 +125,9 @@ class DatabasePool(AsyncAdaptedQueuePool):
 
     def _close(self, record: ConnectionPoolEntry) -> None:
         try:
-            record.close()
+            # A mere `close()` has asyncpg say goodbye without a time limit: one connection whose
+            # server has fallen silent would hold up the application's end.
+            record.invalidate()
         finally:
             self._give_place_up()
 
