@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,8 @@ def run(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     plan = plan_of(options)
     progress = Progress(steps(plan))
+    # Whoever ends the harness ends what it started: in good order, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if plan.http:
             plan = _without_wrk(plan, progress)

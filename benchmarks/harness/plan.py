@@ -8,11 +8,13 @@ from harness.catalogue import (
     ALONE,
     CLIENTS,
     DATABASES,
+    HUNDRED_ROWS,
     NO_DATABASE,
     OURS,
     PEERS,
     POSTGRESQL,
     REFERENCE,
+    TWO_DEPENDENCIES,
     WORKLOADS,
     Peer,
     Workload,
@@ -45,6 +47,8 @@ class Plan:
         databases: Kinds of database.
         peers: Names of peers.
         workloads: Names of workloads.
+        postgresql_only: Those of them that are measured on PostgreSQL alone where it is among the
+            databases: a short run is for the budgets, and they have no other of these.
         clients: Numbers of requests at the same time, in process.
         rounds: How often each measurement is repeated in a run.
         runs: How often all is repeated with new processes.
@@ -68,6 +72,7 @@ class Plan:
     databases: tuple[str, ...] = DATABASES
     peers: tuple[str, ...] = tuple(PEERS)
     workloads: tuple[str, ...] = tuple(WORKLOADS)
+    postgresql_only: tuple[str, ...] = ()
     clients: tuple[int, ...] = CLIENTS
     rounds: int = 7
     runs: int = 3
@@ -117,6 +122,8 @@ class Plan:
         ]
 
     def _is_measured(self, database: str, name: str, clients: int) -> bool:
+        if name in self.postgresql_only and POSTGRESQL in self.databases:
+            return database == POSTGRESQL
         # Without a database neither its kind nor a number of clients that wait for it matters.
         return name != NO_DATABASE.name or (
             database == self.databases[0] and clients == min(self.clients)
@@ -128,6 +135,7 @@ SHORT = replace(
     FULL,
     mode="short",
     peers=(REFERENCE, OURS, ALONE),
+    postgresql_only=(HUNDRED_ROWS.name, TWO_DEPENDENCIES.name),
     clients=(1, 64),
     rounds=2,
     runs=1,

@@ -1,10 +1,7 @@
 """One run of the whole benchmark."""
 
 import random
-import tempfile
 from collections import defaultdict
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +51,9 @@ class Benchmark:
             conditions=conditions.machine(),
         )
         self._prepare(plan.chosen)
-        with Servers() as servers, _log_folder(plan) as logs:
+        with Servers() as servers:
+            logs = plan.logs or servers.folder("logs")
+            logs.mkdir(exist_ok=True)
             for database in plan.databases:
                 self._progress.phase(f"starting {database}")
                 servers.start(database)
@@ -122,16 +121,6 @@ class Benchmark:
 
     def _told(self, worker: Worker) -> None:
         self._packages[worker.peer.name] = conditions.told(worker.packages)
-
-
-@contextmanager
-def _log_folder(plan: Plan) -> Generator[Path]:
-    if plan.logs is not None:
-        plan.logs.mkdir(exist_ok=True)
-        yield plan.logs
-        return
-    with tempfile.TemporaryDirectory(prefix="hawkapi-logs-") as folder:
-        yield Path(folder)
 
 
 def steps(plan: Plan) -> int:

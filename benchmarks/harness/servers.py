@@ -1,9 +1,7 @@
 """The databases of a run: private servers with their own settings, and SQLite files."""
 
 import functools
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -25,7 +23,6 @@ class Servers:
 
     def __init__(self) -> None:
         self._run = Run.new(durable=True)
-        self._files = Path(tempfile.mkdtemp(prefix="hawkapi-benchmark-"))
         self._targets: dict[tuple[str, str], Target] = {}
 
     def __enter__(self) -> Self:
@@ -33,7 +30,13 @@ class Servers:
 
     def __exit__(self, *_: object) -> None:
         self._run.close()
-        shutil.rmtree(self._files, ignore_errors=True)
+
+    def folder(self, name: str) -> Path:
+        """Return a folder that goes with the servers, also when the harness is killed."""
+        self._run.workspace.open()
+        folder = self._run.workspace.root / name
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def start(self, kind: str) -> None:
         """Start the server of a kind of database, if it needs one.
@@ -49,7 +52,7 @@ class Servers:
         key = (kind, peer)
         if key not in self._targets:
             self._targets[key] = (
-                FileTarget(self._files / f"{peer}.sqlite")
+                FileTarget(self.folder("files") / f"{peer}.sqlite")
                 if kind == SQLITE
                 else ServerTarget(kind, self._server(kind))
             )
