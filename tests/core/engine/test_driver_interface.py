@@ -184,6 +184,7 @@ async def test_a_loop_can_be_left_without_the_names_too(
 import asyncio, sys, warnings
 from sqlalchemy import text
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig
+from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.dialects import mysql, postgresql, transports
 from hawkapi_sqlalchemy.core.sessions import end_session
 

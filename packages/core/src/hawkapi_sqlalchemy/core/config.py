@@ -93,9 +93,9 @@ class DatabaseConfig:
         pool_max_idle: Seconds that a connection beyond `pool_size` stays open unused before it is
             closed. Default 60.
         pool_pre_ping: Test a connection before it is used, so that one which the server has
-            closed is replaced. `False` never asks the server; what is known of the connection on
-            this side is looked at all the same. Not used for SQLite, whose connections cannot be
-            lost. Default `True`.
+            closed is replaced. With `False` the connection is looked at on this side alone, and the
+            server asked only if something there speaks against it. Not used for SQLite, whose
+            connections cannot be lost. Default `True`.
         ping_after_idle: Seconds without use after which the test asks the server, at one round
             trip. Within them it only looks whether the driver or the socket knows of an end. 0
             asks at every use. Default 0.5.
