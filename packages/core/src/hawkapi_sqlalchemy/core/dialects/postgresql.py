@@ -100,12 +100,20 @@ class PostgreSQLPolicy(DialectPolicy):
         cursor_execute(connection, f"SET {_READ_ONLY_SETTING} = on")
 
     def is_clean(self, driver_connection: Any) -> bool:
-        """Not in the middle of a transaction.
+        """Not in the middle of a transaction, and not in doubt about it.
 
         Two tasks on one session can leave the adapter believing that nothing is open, while the
-        server is in a transaction: nobody after them may inherit it.
+        server is in a transaction: nobody after them may inherit it. And when BEGIN was cancelled,
+        the server's answer to it is still to come: asyncpg then takes the next transaction for one
+        inside the first, begins and ends it as a savepoint, and nobody ever commits it. A statement
+        that was cancelled is cancelled on the server by a request of its own, which may be late.
         """
-        return not driver_connection.is_in_transaction()
+        return not (
+            driver_connection.is_in_transaction()
+            # Private names: the transaction that asyncpg believes in, and cancellations under way.
+            or getattr(driver_connection, "_top_xact", None) is not None
+            or getattr(driver_connection, "_cancellations", None)
+        )
 
     def is_clean_reader(self, driver_connection: Any) -> bool:
         """The server tells of each change of this setting, since PostgreSQL 14.
