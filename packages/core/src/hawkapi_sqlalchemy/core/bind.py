@@ -66,6 +66,10 @@ class Bind:
             pings = config.pool_pre_ping and "pool_pre_ping" not in config.engine_kwargs
             after = config.ping_after_idle if pings else float("inf")
             listen_to_liveness(sync_engine, policy, ping_after_idle=after)
+        if reading:
+            _make_read_only(sync_engine, policy)
+        # Behind whatever may fail, or be cancelled, while a connection is opened: SQLAlchemy then
+        # closes it without telling.
         _track(sync_engine, self.open)
         is_clean = policy.is_clean_reader if reading else policy.is_clean
         _guard_return(sync_engine, self._unwanted, is_clean)
@@ -174,6 +178,15 @@ def _merged(*mappings: Mapping[str, Any]) -> dict[str, Any]:
             both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
     return merged
+
+
+def _make_read_only(engine: SyncEngine, policy: DialectPolicy) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        del record
+        policy.make_read_only(connection)
+
+    del connect
 
 
 def _track(engine: SyncEngine, connections: dict[int, Any]) -> None:

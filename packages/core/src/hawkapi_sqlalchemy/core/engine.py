@@ -102,7 +102,7 @@ class Engine:
                 skip_autocommit_rollback=True,
             )
             sync_engine = self._reading.engine.sync_engine
-            listen_to_reads(sync_engine, self.name, self._policy)
+            listen_to_reads(sync_engine, self.name)
         return self._reading
 
     def distrust_readers(self) -> None:

@@ -151,19 +151,13 @@ def listen_to_transactions(
     del handle_error
 
 
-def listen_to_reads(engine: Engine, name: str, policy: DialectPolicy) -> None:
-    """Make each new connection read-only, and make errors clear.
+def listen_to_reads(engine: Engine, name: str) -> None:
+    """Make errors clear that read-only connections report.
 
     Args:
         engine: The engine below the `AsyncEngine`, in AUTOCOMMIT.
         name: The database's name.
-        policy: Its dialect's policy.
     """
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        del record
-        policy.make_read_only(connection)
 
     @event.listens_for(engine, "handle_error")
     def handle_error(context: ExceptionContext) -> BaseException | None:
@@ -174,7 +168,7 @@ def listen_to_reads(engine: Engine, name: str, policy: DialectPolicy) -> None:
             return TransactionRequiredError.of(name, "a server-side cursor")
         return _clearer(context, connection, name, read_only=True)
 
-    del connect, handle_error
+    del handle_error
 
 
 def _original(error: BaseException) -> BaseException:
