@@ -170,15 +170,15 @@ async def test_a_connection_that_fails_to_close_stops_neither_the_shrinking_nor_
     database: Database = make_database(counters, pool_size=1, pool_max_idle=0)
     pool = pool_of(database)
     dialect: Any = database.get().engine.dialect
-    close = dialect.do_close
+    terminate = dialect.do_terminate
 
     def fail(connection: Any) -> None:
-        close(connection)
+        terminate(connection)
         raise OSError("the server said something odd")
 
-    monkeypatch.setattr(dialect, "do_close", fail)
+    monkeypatch.setattr(dialect, "do_terminate", fail)
     await give_back(await hold(pool, 4))
     await until(lambda: pool._open == 1)
     assert database.get().open_connections == 1
     monkeypatch.undo()
-    assert caplog.text.count("Exception closing connection") == 3
+    assert caplog.text.count("Exception terminating connection") == 3

@@ -252,14 +252,14 @@ async def test_whoever_comes_between_two_writers_waits_no_longer_than_the_others
     third: dict[Any, Any] = {}
     await greenlet_spawn(turns.enter, first)
     entering = asyncio.create_task(greenlet_spawn(turns.enter, second))
-    await until(lambda: turns._lock._waiters)
+    await until(lambda: len(turns._line) == 1)
     turns.leave(first)
     async with asyncio.timeout(10):
         with pytest.raises(OperationalError, match="locked"):
             await greenlet_spawn(turns.enter, third)
         await entering
     turns.leave(second)
-    monkeypatch.setattr(asyncio, "wait_for", None)
+    monkeypatch.setattr(turns._line, "wait", None)
     await greenlet_spawn(turns.enter, third)
     turns.leave(third)
 
