@@ -46,12 +46,12 @@ async def nothing() -> NothingOut:
 
 @app.get("/items/{item_id:int}")
 async def one_row(item_id: int, session: Session) -> ItemOut:
-    return item_out(await find(session, item_id))
+    return item_out((await session.execute(select(Item).where(Item.id == item_id))).scalar_one())
 
 
 @app.get("/read-only/{item_id:int}")
 async def one_row_read_only(item_id: int, session: ReadSession) -> ItemOut:
-    return item_out(await find(session, item_id))
+    return item_out((await session.execute(select(Item).where(Item.id == item_id))).scalar_one())
 
 
 @app.get("/items")

@@ -178,7 +178,8 @@ class Engine:
         """
         self.enter_loop()
         maker = self._makers.get(access) or self._new_maker(access)
-        session = maker()
+        # As calling it does, which goes through all arguments to merge them with none.
+        session = maker.class_(**maker.kw)
         if access is Access.MANUAL:
             watch_manual(session)
         return session

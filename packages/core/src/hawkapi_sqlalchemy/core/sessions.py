@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import types
+from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
@@ -237,10 +239,18 @@ async def end_session(session: AsyncSession) -> None:
         session.sync_session.close()
         _seal(session)
         return
-    session.sync_session.info[_ENDING] = True
+    info = session.sync_session.info
+    info[_ENDING] = True
+    if info.get(_AUTOCOMMIT):
+        closing = _close_at_once(session)
+        if closing is None:
+            _seal(session)
+            return
+    else:
+        closing = _close(session)
     # Begun at once: where there is nothing to roll back, it is done when it has begun.
     loop = asyncio.get_running_loop()
-    task = asyncio.Task(_release(session), loop=loop, eager_start=True)
+    task = asyncio.Task(_release(session, closing), loop=loop, eager_start=True)
     if task.done():
         return
     _releases.add(task)
@@ -248,10 +258,52 @@ async def end_session(session: AsyncSession) -> None:
     await asyncio.shield(task)
 
 
-async def _release(session: AsyncSession) -> None:
+def _close_at_once(session: AsyncSession) -> Awaitable[None] | None:
+    """Close a session that has nothing to roll back.
+
+    Its connection goes back without a word to the server. Where that is all, neither a task nor a
+    time limit is needed, which would cost more than the rest.
+
+    Returns:
+        What is left to do; `None` when the session is closed.
+    """
+    closing = greenlet_spawn(session.sync_session.close)
+    try:
+        waits_for = closing.send(None)
+    except StopIteration:
+        return None
+    except IllegalStateChangeError:
+        return _close(session)
+    except Exception as error:  # noqa: BLE001  # for `_release` to see
+        return _fail(error)
+    # A connection that is not as the pool lent it is closed.
+    return _go_on(closing, waits_for)
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+@types.coroutine
+def _go_on(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """Do the rest of a coroutine that has begun, and waits for something."""
+    while True:
+        try:
+            answer = yield waits_for
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the coroutine decides
+            resume = partial(begun.throw, error)
+        else:
+            resume = partial(begun.send, answer)
+        try:
+            waits_for = resume()
+        except StopIteration:
+            return
+
+
+async def _release(session: AsyncSession, closing: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(_RELEASE_TIMEOUT):
-            await _close(session)
+            await closing
     except Exception as error:  # noqa: BLE001  # whatever it was, the connection must not stay
         # The connection is gone or hangs; what it had open, the server rolls back.
         logger.warning(

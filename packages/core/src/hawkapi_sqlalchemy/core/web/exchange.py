@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -32,22 +33,21 @@ class RequestWork(UnitOfWork):
         request: The request that asks.
 
     Attributes:
-        request: The request that asked last; `None` once it has ended.
+        request: The request that asked last; gone once it has ended.
         seen: Messages from the client that were looked at, for who wants to receive them.
         unfinished: Dependencies that HawkAPI has not resumed, as it does once the handler has
             returned.
         writes: Somebody asked for a session that is committed with the request.
     """
 
-    __slots__ = ("_given", "request", "seen", "unfinished", "writes")
+    __slots__ = ("request", "seen", "unfinished", "writes")
 
     def __init__(self, database: Database, request: Request) -> None:
         super().__init__(database)
-        self.request: Request | None = request
+        self.request = request
         self.seen: list[Message] = []
         self.unfinished = 0
         self.writes = False
-        self._given: dict[tuple[str, Access], AsyncSession] = {}
 
     def session(self, name: str, access: Access) -> AsyncSession:
         """Answer the request's session for a database and access.
@@ -59,14 +59,9 @@ class RequestWork(UnitOfWork):
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.
         """
-        # Where a name leads to is found out once a request: its second dependency pays a look-up.
-        key = (name, access)
-        session = self._given.get(key)
-        if session is None:
-            session = self._given[key] = super().session(name, access)
-            if access is Access.WRITE:
-                self.writes = True
-        return session
+        if access is Access.WRITE:
+            self.writes = True
+        return super().session(name, access)
 
     async def finish(self) -> None:
         """End what is open, and let go of the request.
@@ -74,8 +69,7 @@ class RequestWork(UnitOfWork):
         The request leads to this object through its scope; a circle of the two would wait for the
         garbage collector.
         """
-        self.request = None
-        self._given.clear()
+        del self.request
         if self._sessions:
             await self.rollback()
 
@@ -163,7 +157,10 @@ async def _answer(message: Message) -> Message:
 def _is_native(receive: Any) -> bool:
     """Tell whether calling it makes a native coroutine."""
     code = getattr(getattr(receive, "__func__", receive), "__code__", None)
-    if code is None:
-        return inspect.iscoroutinefunction(receive)
-    # The same question, at a twentieth of the price.
-    return bool(code.co_flags & inspect.CO_COROUTINE)
+    if code is not None:
+        # What `inspect` answers, at a twentieth of the price.
+        return bool(code.co_flags & inspect.CO_COROUTINE)
+    # What is not written in Python, granian's for one, is told without `inspect` too.
+    return not isinstance(receive, types.BuiltinFunctionType) and inspect.iscoroutinefunction(
+        receive
+    )

@@ -30,13 +30,11 @@ class OuterGate(Exchange):
 
     Attributes:
         onward: Where messages that pass go to.
-        scope: The ASGI scope at the gate.
     """
 
-    __slots__ = ("onward", "scope")
+    __slots__ = ("onward",)
 
     onward: Send
-    scope: Scope
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on, the start of the response once the transaction has ended.
@@ -49,7 +47,7 @@ class OuterGate(Exchange):
         if message["type"] == "http.response.start":
             self.sealed = True
             if self.work is not None:
-                return _end(self, self, self.work, self.scope, message)
+                return _end(self, self, self.work, message)
         return self.onward(message)
 
 
@@ -59,14 +57,12 @@ class Gate:
     Attributes:
         exchange: The request's exchange.
         onward: Where messages that pass go to.
-        scope: The ASGI scope at the gate.
     """
 
-    __slots__ = ("exchange", "onward", "scope")
+    __slots__ = ("exchange", "onward")
 
     exchange: Exchange
     onward: Send
-    scope: Scope
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on, the start of the response once the transaction has ended."""
@@ -76,7 +72,7 @@ class Gate:
         if message["type"] == "http.response.start":
             exchange.sealed = True
             if exchange.work is not None:
-                return _end(self, exchange, exchange.work, self.scope, message)
+                return _end(self, exchange, exchange.work, message)
         return self.onward(message)
 
 
@@ -84,18 +80,16 @@ class Gate:
 # a roundabout way, which takes longer than what it does.
 
 
-def outer_gate(state: DatabaseState, scope: Scope, receive: Receive, send: Send) -> OuterGate:
+def outer_gate(state: DatabaseState, receive: Receive, send: Send) -> OuterGate:
     """Make the outermost gate of a request.
 
     Args:
         state: The application's databases.
-        scope: The request's scope.
         receive: The server's `receive`.
         send: The server's `send`.
     """
     gate = OuterGate()
     gate.state = state
-    gate.scope = scope
     gate.server_receive = receive
     gate.onward = send
     gate.sealed = False
@@ -103,17 +97,15 @@ def outer_gate(state: DatabaseState, scope: Scope, receive: Receive, send: Send)
     return gate
 
 
-def inner_gate(exchange: Exchange, scope: Scope, send: Send) -> Gate:
+def inner_gate(exchange: Exchange, send: Send) -> Gate:
     """Make a gate further inside.
 
     Args:
         exchange: The request's exchange.
-        scope: The scope at the gate.
         send: What is outside the gate.
     """
     gate = Gate()
     gate.exchange = exchange
-    gate.scope = scope
     gate.onward = send
     return gate
 
@@ -123,9 +115,11 @@ async def _drop(message: Message) -> None:
 
 
 async def _end(
-    gate: Gate | OuterGate, exchange: Exchange, work: RequestWork, scope: Scope, start: Message
+    gate: Gate | OuterGate, exchange: Exchange, work: RequestWork, start: Message
 ) -> None:
     state = exchange.state
+    # The handler's own: its body has been read, its path has parameters.
+    request = work.request
     onward, gate.onward = gate.onward, _drop
     if work.unfinished:
         # The handler raised, also where that is answered below 400: a redirect, for instance.
@@ -137,18 +131,17 @@ async def _end(
         try:
             await (work.commit() if state.commit_when(start["status"]) else work.rollback())
         except Exception as error:
-            response = await _failure(state.app, exchange, work, scope, error)
-            await response(scope, exchange.receive, _without_body(scope, onward))
+            response = await _failure(state.app, request, error)
+            onward = onward if request.method != "HEAD" else _without_body(onward)
+            await response(request.scope, exchange.receive, onward)
             raise ResponseReplaced from error
     # The gate that held the start lets the rest of this response pass.
     gate.onward = onward
     await onward(start)
 
 
-def _without_body(scope: Scope, send: Send) -> Send:
-    """Send the head of a response alone where the client asked for no more."""
-    if scope["method"] != "HEAD":
-        return send
+def _without_body(send: Send) -> Send:
+    """Send the head of a response alone, for who asked for no more."""
 
     def send_head(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.body":
@@ -158,9 +151,5 @@ def _without_body(scope: Scope, send: Send) -> Send:
     return send_head
 
 
-async def _failure(
-    app: HawkAPI, exchange: Exchange, work: RequestWork, scope: Scope, error: Exception
-) -> Response:
-    # The handler's own request where it is known: its body has been read, its path has parameters.
-    request = work.request or Request(scope, exchange.receive)
+async def _failure(app: HawkAPI, request: Request, error: Exception) -> Response:
     return await answer_of_application(app, request, error, lambda _, exc: problem_response(exc))

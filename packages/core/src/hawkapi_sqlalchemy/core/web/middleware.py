@@ -47,7 +47,7 @@ class DatabaseMiddleware(Middleware):
         # HawkAPI does not name itself in the scope; what looks the database up by it would end at
         # whichever application was initialised last.
         scope["app"] = self._owner
-        exchange = scope[EXCHANGE] = outer_gate(state, scope, receive, send)
+        exchange = scope[EXCHANGE] = outer_gate(state, receive, send)
         state.in_flight += 1
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -56,8 +56,6 @@ class DatabaseMiddleware(Middleware):
             pass
         finally:
             exchange.sealed = True
-            # The scope leads to the exchange; a circle would wait for the garbage collector.
-            del exchange.scope
             try:
                 # Nothing is open here after a normal response. After an exception, a cancellation
                 # or an application that never answered, this ends the unit of work.
@@ -78,7 +76,7 @@ class CommitGate(Middleware):
             await self.app(scope, receive, send)
             return
         try:  # noqa: SIM105  # a context manager costs more than the rest of the gate
-            await self.app(scope, receive, inner_gate(exchange, scope, send).send)
+            await self.app(scope, receive, inner_gate(exchange, send).send)
         except* ResponseReplaced:
             pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -52,7 +53,7 @@ class UnitOfWork:
             session = self._sessions[key] = engine.session(access)
         return session
 
-    async def commit(self) -> None:
+    def commit(self) -> Awaitable[None]:
         """Commit the writing sessions in order; end all.
 
         Whatever happens, every session is ended and its connection back in the pool.
@@ -62,8 +63,10 @@ class UnitOfWork:
             Exception: The only commit, or the first, failed: nothing is stored.
         """
         if len(self._sessions) == 1:
-            await self._commit_one(*self._sessions.popitem())
-            return
+            return _commit_one(*self._sessions.popitem())
+        return self._commit_all()
+
+    async def _commit_all(self) -> None:
         try:
             writing = await self._end_reading()
             # Constraint violations show at the flush: with several databases all flush before the
@@ -74,13 +77,6 @@ class UnitOfWork:
             await self._commit_in_order(writing)
         finally:
             await self._end_all()
-
-    async def _commit_one(self, key: tuple[str, Access], session: AsyncSession) -> None:
-        try:
-            if key[1] is Access.WRITE:
-                await commit_session(session)
-        finally:
-            await end_session(session)
 
     async def _end_reading(self) -> list[AsyncSession]:
         # Readers go first: on an in-memory SQLite database a reader's lock would hold up the
@@ -124,3 +120,14 @@ class UnitOfWork:
                     failure = error
         if failure is not None:
             raise failure
+
+
+async def _commit_one(key: tuple[str, Access], session: AsyncSession) -> None:
+    if key[1] is not Access.WRITE:
+        await end_session(session)
+        return
+    try:
+        await commit_session(session)
+    except BaseException:
+        await end_session(session)
+        raise
