@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from hawkapi import Depends, HawkAPI
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, event, insert, text, update
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from asgi import call
@@ -128,3 +129,46 @@ async def test_a_manual_session_of_a_writable_database_stores_only_what_it_commi
     await call(app, "POST", "/users", query="commit=false")
     assert "nobody committed" in caplog.text
     assert await stored() == ["commit-True"]
+
+
+@pytest.mark.parametrize("end", ["rollback", "failed commit"])
+async def test_a_manual_session_whose_owner_ended_its_transaction_is_not_warned_of(
+    app: HawkAPI, stored, caplog, end: str
+) -> None:
+    """Neither after a rollback nor after a COMMIT that failed, whose error has been raised."""
+
+    def refuse(connection: Connection) -> None:
+        raise LookupError("no COMMIT today")
+
+    @app.post("/users")
+    async def create(session: AsyncSession = Depends(session_for("primary", commit=False))) -> dict:
+        session.add(User(email="a"))
+        await session.flush()
+        if end == "rollback":
+            await session.rollback()
+        else:
+            connection = (await session.connection()).sync_connection
+            event.listen(connection, "commit", refuse)
+            with pytest.raises(LookupError):
+                await session.commit()
+        return {}
+
+    assert (await call(app, "POST", "/users")).status == 201
+    assert "nobody committed" not in caplog.text
+    assert await stored() == []
+
+
+async def test_a_savepoint_that_is_rolled_back_does_not_hide_what_nobody_committed(
+    app: HawkAPI, stored, caplog
+) -> None:
+    @app.post("/users")
+    async def create(session: AsyncSession = Depends(session_for("primary", commit=False))) -> dict:
+        session.add(User(email="a"))
+        await session.flush()
+        savepoint = await session.begin_nested()
+        await savepoint.rollback()
+        return {}
+
+    assert (await call(app, "POST", "/users")).status == 201
+    assert "nobody committed" in caplog.text
+    assert await stored() == []

@@ -131,6 +131,14 @@ def _remember_connection(session: Session, _: object, connection: Connection) ->
 class ManualSession(DatabaseSession):
     """One that nobody commits but its owner: it remembers whether that was forgotten."""
 
+    def commit(self) -> None:
+        """Commit; see SQLAlchemy's `Session.commit`."""
+        try:
+            super().commit()
+        finally:
+            # Who tried has not forgotten it, and what came of it, an error tells.
+            self.info.pop(_FLUSHED, None)
+
 
 @event.listens_for(ManualSession, "after_flush")
 def _note_flush(session: Session, _: object) -> None:
@@ -144,6 +152,12 @@ def _forget_flush(session: Session) -> None:
         session.info.pop(_FLUSHED, None)
 
 
+@event.listens_for(ManualSession, "after_soft_rollback")
+def _forget_flush_of_rollback(session: Session, ended: SessionTransaction) -> None:
+    if ended.parent is None:
+        session.info.pop(_FLUSHED, None)
+
+
 def watch_manual(session: AsyncSession) -> None:
     """Have a session of the application's own class remember the same as a `ManualSession`.
 
@@ -153,6 +167,7 @@ def watch_manual(session: AsyncSession) -> None:
     if not isinstance(session.sync_session, ManualSession):
         event.listen(session.sync_session, "after_flush", _note_flush)
         event.listen(session.sync_session, "after_commit", _forget_flush)
+        event.listen(session.sync_session, "after_soft_rollback", _forget_flush_of_rollback)
 
 
 def _refuse(session: AsyncSession, name: str) -> Any:
