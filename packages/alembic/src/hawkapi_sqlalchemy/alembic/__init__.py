@@ -5,6 +5,8 @@ from hawkapi_sqlalchemy.alembic.errors import (
     DriverNotInstalledError,
     ForeignKeyViolationError,
     MigrationError,
+    MigrationLockLostError,
+    MigrationLockTimeoutError,
 )
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
 
@@ -12,6 +14,8 @@ __all__ = [
     "DriverNotInstalledError",
     "ForeignKeyViolationError",
     "MigrationError",
+    "MigrationLockLostError",
+    "MigrationLockTimeoutError",
     "alembic_lock",
     "run_migrations",
 ]

@@ -45,3 +45,35 @@ class ForeignKeyViolationError(MigrationError):
             for (table, parent), count in sorted(self.violations.items())
         )
         super().__init__(f"the migration leaves rows that refer to missing rows: {described}")
+
+
+class MigrationLockTimeoutError(MigrationError):
+    """Another run migrated the same database all the time that this one waited.
+
+    Attributes:
+        seconds: How long it waited.
+        holder: Who has the lock, as far as that is known.
+    """
+
+    def __init__(self, seconds: float, holder: str | None) -> None:
+        self.seconds = seconds
+        self.holder = holder
+        super().__init__(
+            f"another migration run of this database is still under way after {seconds:g} s"
+            f"{f' ({holder})' if holder else ''}; nothing was done. Wait for it, or end it: its "
+            "lock ends with it"
+        )
+
+
+class MigrationLockLostError(MigrationError):
+    """The connection that held the migration lock is gone, so another run may have begun.
+
+    The migration that was under way is rolled back where the database can do
+    that; those before it stay.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the connection that held the migration lock was lost, and another run may have "
+            "begun; the migration under way was stopped. Run the command again"
+        )
