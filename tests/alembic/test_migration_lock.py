@@ -149,8 +149,9 @@ def test_a_runner_that_is_killed_leaves_no_lock_behind(runners: Runners, tmp_pat
         if not marker.exists():
             marker.touch()
             time.sleep(600)
-        """
-        + LOG,
+        op.create_table("log", sa.Column("note", sa.String(20)))
+        op.execute("INSERT INTO log VALUES ('first')")
+        """,
     )
     first = runners.start()
     wait_for(marker.exists, "the first run")

@@ -290,5 +290,7 @@ def test_the_signature_has_the_names_callers_use():
         "compare_type",
         "render_as_batch",
         "configure_kwargs",
+        "migration_lock",
+        "migration_lock_timeout",
         "return",
     ]

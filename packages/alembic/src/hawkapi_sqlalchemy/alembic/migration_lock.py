@@ -129,9 +129,10 @@ class _ServerLock:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection.engine.connect()
         try:
-            # An engine that the caller gave may have no second place in its pool.
+            # Before it is detached: afterwards SQLAlchemy has nowhere to note what to undo.
+            self._connection.execution_options(isolation_level="AUTOCOMMIT")
+            # Out of the pool, in which an engine that was given may have no second place.
             self._connection.detach()
-            self._connection = self._connection.execution_options(isolation_level="AUTOCOMMIT")
             self.keep_alive()
         except BaseException:
             self.release()
