@@ -23,6 +23,8 @@ ONLY_IN_PORTION = {
         "DriverNotInstalledError",
         "ForeignKeyViolationError",
         "MigrationError",
+        "MigrationLockLostError",
+        "MigrationLockTimeoutError",
         "alembic_lock",
     },
     "mixins": {"UTCDateTime"},

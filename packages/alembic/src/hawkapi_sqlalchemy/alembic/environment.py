@@ -185,7 +185,11 @@ def _migrate_in_turn(connection: Connection, options: dict[str, Any], wait: floa
 def _callbacks(options: dict[str, Any], lock: MigrationLock) -> list[Callable[..., None]]:
     """Look at the lock after each migration, before what it did is committed."""
     given: Any = options.get("on_version_apply", ())
-    return [*(given if isinstance(given, Iterable) else [given]), lambda **_: lock.check()]
+
+    def check(**_: Any) -> None:
+        lock.check()
+
+    return [*(given if isinstance(given, Iterable) else [given]), check]
 
 
 def _migrate(connection: Connection, options: dict[str, Any]) -> None:
