@@ -99,16 +99,26 @@ def test_a_run_without_revisions_is_committed_too(empty_project, database_url):
     assert tables(empty_project) == {"alembic_version"}
 
 
+BROKEN = """
+op.create_table("toys", sa.Column("id", sa.Integer))
+op.execute("INSERT INTO nowhere VALUES (1)")
+"""
+
+
+@pytest.mark.dialects("postgresql")
+def test_a_migration_that_fails_leaves_nothing_and_those_before_it_stay(project):
+    project.add("two", BROKEN, after="one")
+    with pytest.raises(DBAPIError, match="nowhere"):
+        project.upgrade()
+    assert tables(project) == {"alembic_version", "pets"}
+    assert project.rows("SELECT version_num FROM alembic_version") == [("one",)]
+
+
 @pytest.mark.dialects("sqlite", "postgresql")
-def test_a_failed_run_leaves_nothing_where_ddl_is_transactional(project):
-    project.add(
-        "two",
-        """
-        op.create_table("toys", sa.Column("id", sa.Integer))
-        op.execute("INSERT INTO nowhere VALUES (1)")
-        """,
-        after="one",
-    )
+def test_a_run_in_one_transaction_that_fails_leaves_nothing(project):
+    """So it is on SQLite, and on PostgreSQL when told so."""
+    project.options["configure_kwargs"] = {"transaction_per_migration": False}
+    project.add("two", BROKEN, after="one")
     with pytest.raises(DBAPIError, match="nowhere"):
         project.upgrade()
     assert tables(project) == set()
@@ -292,5 +302,8 @@ def test_the_signature_has_the_names_callers_use():
         "configure_kwargs",
         "migration_lock",
         "migration_lock_timeout",
+        "lock_timeout",
+        "statement_timeout",
+        "lock_attempts",
         "return",
     ]

@@ -25,6 +25,7 @@ ONLY_IN_PORTION = {
         "MigrationError",
         "MigrationLockLostError",
         "MigrationLockTimeoutError",
+        "TableLockedError",
         "alembic_lock",
     },
     "mixins": {"UTCDateTime"},

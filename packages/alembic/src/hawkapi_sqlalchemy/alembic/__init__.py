@@ -7,6 +7,7 @@ from hawkapi_sqlalchemy.alembic.errors import (
     MigrationError,
     MigrationLockLostError,
     MigrationLockTimeoutError,
+    TableLockedError,
 )
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
 
@@ -16,6 +17,7 @@ __all__ = [
     "MigrationError",
     "MigrationLockLostError",
     "MigrationLockTimeoutError",
+    "TableLockedError",
     "alembic_lock",
     "run_migrations",
 ]

@@ -1,11 +1,10 @@
 """`run_migrations`: what an `env.py` does."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from alembic import context
-from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,14 +12,9 @@ from hawkapi_sqlalchemy.alembic.engines import migration_engine, parse_url
 from hawkapi_sqlalchemy.alembic.errors import MigrationError
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
 from hawkapi_sqlalchemy.alembic.loops import run_to_end
-from hawkapi_sqlalchemy.alembic.migration_lock import MigrationLock, hold_migration_lock
 from hawkapi_sqlalchemy.alembic.rendering import render_item
-from hawkapi_sqlalchemy.alembic.sqlite import (
-    EXPLICIT_DRIVERS,
-    check_foreign_keys,
-    foreign_keys_off,
-    violations,
-)
+from hawkapi_sqlalchemy.alembic.running import Run
+from hawkapi_sqlalchemy.alembic.sqlite import EXPLICIT_DRIVERS
 
 
 def run_migrations(
@@ -32,6 +26,9 @@ def run_migrations(
     configure_kwargs: Mapping[str, Any] | None = None,
     migration_lock: bool = True,
     migration_lock_timeout: float = 600.0,
+    lock_timeout: float | None = 5.0,
+    statement_timeout: float | None = None,
+    lock_attempts: int = 20,
 ) -> None:
     """Run the Alembic command that loaded this `env.py`, on a database or as SQL text.
 
@@ -48,6 +45,14 @@ def run_migrations(
     Revisions are read once the turn has come. A run that is killed gives its
     turn up. Commands that only read take no turn, and neither does a run on a
     connection that was given: its owner decides.
+
+    A migration that meets a lock of another session gives way after
+    `lock_timeout`, so that whoever queues behind it is not held up for longer,
+    and is run again after a pause; unless a part of it is stored already, as
+    where MariaDB commits each change of a table. On PostgreSQL each migration is
+    a transaction of its own, unless `configure_kwargs` says otherwise. A
+    connection or an engine that was given keeps its own limits, and nothing is
+    repeated on it.
 
     On SQLite a run is one transaction, so a migration that fails leaves
     nothing. Foreign keys are off meanwhile, and checked before it is committed.
@@ -67,6 +72,14 @@ def run_migrations(
             does not replicate the lock: run migrations through one node.
         migration_lock_timeout: Seconds to wait for other runs. Default: ten
             minutes.
+        lock_timeout: Seconds that a statement waits for a lock of a table or a
+            row, on MariaDB and MySQL rounded up to whole ones; `None` for the
+            server's own limit. Default: 5.
+        statement_timeout: Seconds that a statement may run; `None` for the
+            server's own limit, which is the default. Not on SQLite, and on MySQL
+            for SELECT only.
+        lock_attempts: How often a migration that meets a lock is tried, with
+            pauses of half a second to half a minute. Default: 20.
 
     Raises:
         MigrationError: The URL cannot be read, or the given connection cannot
@@ -77,6 +90,8 @@ def run_migrations(
         MigrationLockTimeoutError: Other runs took all the time. Nothing was done.
         MigrationLockLostError: The connection that holds the lock was lost while
             it migrated; the migration under way was stopped.
+        TableLockedError: A lock was not free in any attempt, or the migration
+            that met it is stored in part and cannot be repeated.
 
     Example:
         The whole of an `env.py`, with the application's own names:
@@ -95,28 +110,22 @@ def run_migrations(
     if render_as_batch is not None:
         options["render_as_batch"] = render_as_batch
     options.update(configure_kwargs or {})
+    run = Run(
+        options=options,
+        turn_timeout=migration_lock_timeout if migration_lock else None,
+        lock_timeout=lock_timeout,
+        statement_timeout=statement_timeout,
+        lock_attempts=lock_attempts,
+    )
     with alembic_lock:
         if context.is_offline_mode():
             _print_sql(parse_url(url), options)
             return
-        wait = migration_lock_timeout if migration_lock and _is_moving() else None
         given: object = context.config.attributes.get("connection")
         if given is None:
-            _migrate_own(parse_url(url), options, wait)
+            _migrate_own(parse_url(url), run)
         else:
-            _migrate_given(given, options, wait)
-
-
-def _is_moving() -> bool:
-    """Tell whether the command goes to a revision: upgrade, downgrade or stamp."""
-    try:
-        context.get_revision_argument()
-    except KeyError:
-        return False
-    except CommandError:
-        # One that Alembic finds nothing for by this way: `+1`, or a mistake that it reports.
-        return True
-    return True
+            _migrate_given(given, run)
 
 
 def _print_sql(url: URL, options: dict[str, Any]) -> None:
@@ -131,24 +140,19 @@ def _print_sql(url: URL, options: dict[str, Any]) -> None:
         context.run_migrations()
 
 
-def _migrate_own(url: URL, options: dict[str, Any], wait: float | None) -> None:
+def _migrate_own(url: URL, run: Run) -> None:
     engine = migration_engine(url)
     if url.get_driver_name() in EXPLICIT_DRIVERS:
-        options = {"transactional_ddl": True, **options}
-    if isinstance(engine, AsyncEngine):
-        run_to_end(_migrate_async(engine, options, wait))
-    else:
-        _migrate_sync(engine, options, wait)
+        run = replace(run, options={"transactional_ddl": True, **run.options})
+    _migrate_by(engine, run.on_own)
 
 
-def _migrate_given(given: object, options: dict[str, Any], wait: float | None) -> None:
+def _migrate_given(given: object, run: Run) -> None:
     match given:
         case Connection():
-            _migrate(given, options)
-        case Engine():
-            _migrate_sync(given, options, wait)
-        case AsyncEngine():
-            run_to_end(_migrate_async(given, options, wait))
+            run.on_given(given)
+        case Engine() | AsyncEngine():
+            _migrate_by(given, run.on_engines)
         case AsyncConnection():
             raise MigrationError(
                 'config.attributes["connection"] is an AsyncConnection, which can be used only by '
@@ -162,57 +166,14 @@ def _migrate_given(given: object, options: dict[str, Any], wait: float | None) -
             )
 
 
-def _migrate_sync(engine: Engine, options: dict[str, Any], wait: float | None) -> None:
+def _migrate_by(engine: Engine | AsyncEngine, migrate: Callable[[Connection], None]) -> None:
+    if isinstance(engine, AsyncEngine):
+        run_to_end(_migrate_async(engine, migrate))
+        return
     with engine.connect() as connection:
-        _migrate_in_turn(connection, options, wait)
+        migrate(connection)
 
 
-async def _migrate_async(engine: AsyncEngine, options: dict[str, Any], wait: float | None) -> None:
+async def _migrate_async(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> None:
     async with engine.connect() as connection:
-        await connection.run_sync(partial(_migrate_in_turn, options=options, wait=wait))
-
-
-def _migrate_in_turn(connection: Connection, options: dict[str, Any], wait: float | None) -> None:
-    if wait is None:
-        _migrate(connection, options)
-        return
-    with hold_migration_lock(connection, timeout=wait) as lock:
-        if lock is not None:
-            options = {**options, "on_version_apply": _callbacks(options, lock)}
-        _migrate(connection, options)
-
-
-def _callbacks(options: dict[str, Any], lock: MigrationLock) -> list[Callable[..., None]]:
-    """Look at the lock after each migration, before what it did is committed."""
-    given: Any = options.get("on_version_apply", ())
-
-    def check(**_: Any) -> None:
-        lock.check()
-
-    return [*(given if isinstance(given, Iterable) else [given]), check]
-
-
-def _migrate(connection: Connection, options: dict[str, Any]) -> None:
-    if connection.dialect.name != "sqlite":
-        _configure_and_run(connection, options)
-        return
-    with foreign_keys_off(connection):
-        before = violations(connection)
-        check = partial(check_foreign_keys, connection, before)
-        _configure_and_run(connection, {"render_as_batch": True, **options}, check)
-
-
-def _configure_and_run(
-    connection: Connection, options: dict[str, Any], check: Callable[[], None] | None = None
-) -> None:
-    # Nothing may be executed on the connection before this: Alembic would find
-    # it in a transaction, take that for the caller's, and commit nothing.
-    is_ours = not connection.in_transaction()
-    context.configure(connection=connection, **options)
-    with context.begin_transaction():
-        context.run_migrations()
-        if check is not None:
-            check()
-    if is_ours and connection.in_transaction():
-        # What Alembic or a migration executed outside Alembic's transactions.
-        connection.commit()
+        await connection.run_sync(migrate)

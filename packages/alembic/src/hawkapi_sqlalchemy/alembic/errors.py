@@ -77,3 +77,27 @@ class MigrationLockLostError(MigrationError):
             "the connection that held the migration lock was lost, and another run may have "
             "begun; the migration under way was stopped. Run the command again"
         )
+
+
+class TableLockedError(MigrationError):
+    """A table or a row that a migration needs stayed locked by another session.
+
+    Attributes:
+        attempts: How often it was tried.
+        is_partial: A part of the migration is stored. That can be where a
+            database commits each change of a table by itself, or after a block in
+            AUTOCOMMIT; the migration cannot be repeated as it is.
+    """
+
+    def __init__(self, attempts: int, *, is_partial: bool) -> None:
+        self.attempts = attempts
+        self.is_partial = is_partial
+        stored = (
+            "a part of the migration is stored and its rest is not, so it was not tried again"
+            if is_partial
+            else "nothing of that migration is stored"
+        )
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(
+            f"a table or a row stayed locked by another session, given up after {tries}: {stored}"
+        )

@@ -44,7 +44,7 @@ def foreign_keys_off(connection: Connection) -> Generator[None]:
         MigrationError: They are on, and the connection is in a transaction, in
             which SQLite does not let them be switched.
     """
-    was_on = _fetch(connection, "PRAGMA foreign_keys")[0][0] == 1
+    was_on = fetch(connection, "PRAGMA foreign_keys")[0][0] == 1
     if not was_on:
         yield
         return
@@ -54,18 +54,18 @@ def foreign_keys_off(connection: Connection) -> Generator[None]:
             "keys on, where changing a table would delete the rows that refer to it; give it "
             "before its transaction begins, or after PRAGMA foreign_keys=OFF"
         )
-    _fetch(connection, "PRAGMA foreign_keys=OFF")
+    fetch(connection, "PRAGMA foreign_keys=OFF")
     try:
         yield
     finally:
         # A failed migration may have left its transaction open.
         connection.rollback()
-        _fetch(connection, "PRAGMA foreign_keys=ON")
+        fetch(connection, "PRAGMA foreign_keys=ON")
 
 
 def violations(connection: Connection) -> Violations:
     """Count the rows that refer to missing rows, by (table, table referred to)."""
-    rows = _fetch(connection, "PRAGMA foreign_key_check")
+    rows = fetch(connection, "PRAGMA foreign_key_check")
     return Counter((row[0], row[2]) for row in rows)
 
 
@@ -80,7 +80,8 @@ def check_foreign_keys(connection: Connection, before: Violations) -> None:
         raise ForeignKeyViolationError(added)
 
 
-def _fetch(connection: Connection, statement: str) -> Sequence[Any]:
+def fetch(connection: Connection, statement: str) -> Sequence[Any]:
+    """Execute a statement outside every transaction, and answer its rows."""
     # Past SQLAlchemy's connection, which would begin a transaction: in one,
     # PRAGMA foreign_keys does nothing, and Alembic would take it for the
     # caller's and never commit.
