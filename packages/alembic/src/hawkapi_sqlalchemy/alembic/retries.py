@@ -135,7 +135,7 @@ def retry_locked(
 def _is_locked(error: BaseException) -> bool:
     original: Any = getattr(error, "orig", None)
     # Drivers differ: asyncpg and psycopg, psycopg2, PyMySQL and aiomysql, SQLite's.
-    first = next(iter(getattr(original, "args", ())), None)
+    first: Any = next(iter(getattr(original, "args", ())), None)
     return (
         getattr(original, "sqlstate", None) in _POSTGRESQL
         or getattr(original, "pgcode", None) in _POSTGRESQL
