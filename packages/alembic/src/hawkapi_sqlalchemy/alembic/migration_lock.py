@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
@@ -206,6 +205,9 @@ class _MySQLLock(_ServerLock):
 
 class _FileLock:
     def __init__(self, database: Path) -> None:
+        # SQLite alone needs it, and its import takes as long as the rest of this package's.
+        from filelock import FileLock
+
         self._file = database.with_name(f"{database.name}.migration-lock")
         self._lock = FileLock(self._file)
 
