@@ -141,7 +141,7 @@ async def use_without(
         async with database.session() as session:
             await session.execute(INCREMENT)
     assert pings(wire) == 3
-    assert hide.looked_for == [name] * 3
+    assert set(hide.looked_for) == {name}
     assert driver_of(database) is first
     async with database.session() as session:
         assert await session.scalar(COUNT) == 3

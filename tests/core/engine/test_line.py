@@ -50,3 +50,14 @@ def test_one_who_waited_in_a_loop_that_is_closed_is_passed_over() -> None:
     line._waiting.append((fresh, waiting[1]))
     assert not line.serve("nobody")
     fresh.cancel()
+
+
+async def test_who_is_closed_while_waiting_leaves_the_line() -> None:
+    """Python closes a coroutine that nobody awaits any more, without cancelling it."""
+    line: Line[str] = Line()
+    waiting = line.wait(DEADLINE, lambda _: None)
+    waiting.send(None)
+    assert len(line) == 1
+    waiting.close()
+    assert len(line) == 0
+    assert not line.serve("nobody")

@@ -230,3 +230,19 @@ def test_a_negative_number_of_seconds_is_refused(field: str, seconds: float) -> 
 @pytest.mark.parametrize(("field", "default"), [("ping_after_idle", 0.5), ("pool_max_idle", 60.0)])
 def test_the_window_has_its_documented_default(field: str, default: float) -> None:
     assert getattr(DatabaseConfig("postgresql+asyncpg://host/app"), field) == default
+
+
+@pytest.mark.dialects("mariadb")
+async def test_a_connection_whose_transport_is_closing_is_not_asked(
+    counters: str, make_database: Any
+) -> None:
+    """uvloop closes the transport of a reset connection, and then raises a RuntimeError."""
+    database: Database = make_database(counters)
+    async with database.session(commit=False) as session:
+        driver = (await (await session.connection()).get_raw_connection()).driver_connection
+        policy = database.get()._policy
+        await policy.ping(driver)
+        driver._writer.transport.abort()
+        with pytest.raises(ConnectionResetError):
+            await policy.ping(driver)
+        await session.invalidate()

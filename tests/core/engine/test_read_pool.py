@@ -30,6 +30,7 @@ async def creator(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     "fields",
     [
+        pytest.param({"autocommit_reads": False}, id="autocommit_reads"),
         pytest.param({"pgbouncer": True}, id="pgbouncer"),
         pytest.param({"engine_kwargs": {"isolation_level": "SERIALIZABLE"}}, id="isolation_level"),
         pytest.param({"engine_kwargs": {"execution_options": {"mine": 1}}}, id="options"),
@@ -107,3 +108,14 @@ async def test_the_pool_of_the_reads_has_the_same_limits_and_is_waited_for_by_it
     assert await session.scalar(COUNT) == 0
     for each in (session, *writers):
         await end_session(each)
+
+
+async def test_snapshots_of_a_replica_count_as_a_second_pool(
+    counters: str, make_database: Any
+) -> None:
+    database: Database = make_database(counters)
+    replica = database.add("replica", DatabaseConfig(counters))
+    replica.prepare(Access.READ)
+    assert replica.pools == 1
+    replica.prepare(Access.SNAPSHOT)
+    assert replica.pools == 2

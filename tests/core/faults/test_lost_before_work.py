@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from asgi import Reply, call
-from hawkapi_sqlalchemy.core import get_session
+from hawkapi_sqlalchemy.core import get_replica_session, get_session
 from schema import Entry
 from service import READERS, WRITERS, Service
 
@@ -184,5 +184,27 @@ async def test_a_statement_in_text_that_may_write_is_not_repeated_in_a_writing_s
     await service.fill(1, "session")
     ending.armed = True
     assert_unavailable(await call(service.app, "POST", "/text"))
+    assert ending.done == 1
+    await assert_whole(service)
+
+
+@pytest.mark.dialects("postgresql")
+async def test_a_text_that_is_no_query_is_not_repeated_in_autocommit(
+    url: str, new_service, lose, once
+) -> None:
+    """A NOTIFY that the server has carried out would reach its listeners twice."""
+    service: Service = new_service(url)
+    ending = once(
+        service.engine("replica"), "before_cursor_execute", lose, about="NOTIFY", times=100
+    )
+
+    @service.app.post("/notify")
+    async def notify(session: AsyncSession = Depends(get_replica_session)) -> dict:
+        await session.execute(text("NOTIFY news"))
+        return {}
+
+    await service.fill(1, "replica")
+    ending.armed = True
+    assert_unavailable(await call(service.app, "POST", "/notify"))
     assert ending.done == 1
     await assert_whole(service)

@@ -70,7 +70,7 @@ class Bind:
             _make_read_only(sync_engine, policy)
         # Behind whatever may fail, or be cancelled, while a connection is opened: SQLAlchemy then
         # closes it without telling.
-        _track(sync_engine, self.open)
+        _track(sync_engine, self.open, self._unwanted)
         is_clean = policy.is_clean_reader if reading else policy.is_clean
         _guard_return(sync_engine, self._unwanted, is_clean)
         # Without a dispose (a test client runs no shut-down) the drivers would complain of
@@ -189,13 +189,19 @@ def _make_read_only(engine: SyncEngine, policy: DialectPolicy) -> None:
     del connect
 
 
-def _track(engine: SyncEngine, connections: dict[int, Any]) -> None:
+def _track(engine: SyncEngine, connections: dict[int, Any], unwanted: set[int]) -> None:
     """Know every open connection, also those that a session holds.
 
     Args:
         engine: The engine below the `AsyncEngine`.
         connections: The open ones, kept up to date.
+        unwanted: Those to close when they come back, kept up to date likewise.
     """
+
+    def forget(connection: DBAPIConnection) -> None:
+        connections.pop(id(connection), None)
+        # Another one may get its identity.
+        unwanted.discard(id(connection))
 
     @event.listens_for(engine, "connect")
     def opened(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -204,11 +210,11 @@ def _track(engine: SyncEngine, connections: dict[int, Any]) -> None:
     @event.listens_for(engine, "close")
     def closed(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         del record
-        connections.pop(id(connection), None)
+        forget(connection)
 
     @event.listens_for(engine, "close_detached")
     def closed_detached(connection: DBAPIConnection) -> None:
-        connections.pop(id(connection), None)
+        forget(connection)
 
     del opened, closed, closed_detached
 
@@ -222,14 +228,20 @@ def _guard_return(engine: SyncEngine, unwanted: set[int], is_clean: Callable[[An
         is_clean: Whether a driver's connection is as the pool lent it.
     """
 
+    def is_returnable(driver_connection: Any) -> bool:
+        try:
+            return is_clean(driver_connection)
+        except Exception:  # noqa: BLE001  # a driver's, of a connection that the application closed
+            # SQLAlchemy passes over what is raised here, and the pool's place would be lost.
+            return False
+
     @event.listens_for(engine, "checkin")
     def checkin(connection: Any, record: ConnectionPoolEntry) -> None:
         if connection is None:
             return
         if unwanted and id(connection) in unwanted:
-            unwanted.discard(id(connection))
             record.close()
-        elif not is_clean(connection.driver_connection):
+        elif not is_returnable(connection.driver_connection):
             record.invalidate()
         else:
             record.info[IDLE_SINCE] = time.monotonic()

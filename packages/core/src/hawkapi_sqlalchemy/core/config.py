@@ -107,6 +107,11 @@ class DatabaseConfig:
             each new connection, which is how rotating secrets and IAM tokens are served.
         read_only: Every session of this database is read-only, and the server refuses its writes.
             Default `False`.
+        autocommit_reads: Read-only sessions are in AUTOCOMMIT, on a pool of their own: each of
+            their statements costs one round trip and stands for itself. So `SET LOCAL` and
+            `set_config(..., true)` end with the statement that they are in, and what `SET` or
+            `LISTEN` changes stays with the connection, for the sessions that get it later. With
+            `False` they have read-only transactions of the ordinary pool. Default `True`.
         connect_timeout: Seconds for opening a connection. Default 10. Not used for SQLite.
         statement_timeout: Seconds after which the server (for SQLite, the library) cancels a
             statement. Default `None`: no limit of ours. On MySQL it covers `SELECT` alone
@@ -143,6 +148,7 @@ class DatabaseConfig:
     session_kwargs: Mapping[str, Any] = field(default_factory=_empty, kw_only=True)
     password: Password | None = field(default=None, kw_only=True)
     read_only: bool = field(default=False, kw_only=True)
+    autocommit_reads: bool = field(default=True, kw_only=True)
     connect_timeout: float = field(default=10.0, kw_only=True)
     statement_timeout: float | None = field(default=None, kw_only=True)
     lock_timeout: float | None = field(default=None, kw_only=True)

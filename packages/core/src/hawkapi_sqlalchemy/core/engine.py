@@ -79,9 +79,10 @@ class Engine:
         """The `AsyncEngine` of the read-only sessions.
 
         Its pool is its own, with the same limits; its connections are in AUTOCOMMIT, and the
-        server refuses their writes. It is `engine` itself where that cannot be had: behind
-        PgBouncer, and with an isolation level or connections of the application's own. What
-        listens to `engine` (tracing, metrics) wants to listen here too.
+        server refuses their writes. It is `engine` itself where that is not wanted
+        (`autocommit_reads=False`) or cannot be had: behind PgBouncer, and with execution options or
+        connections of the application's own. What listens to `engine` (tracing, metrics, a type's
+        codec) wants to listen here too.
         """
         reading = self.prepare_reading()
         return self.engine if reading is None else reading.engine
@@ -164,8 +165,22 @@ class Engine:
 
     @property
     def pools(self) -> int:
-        """Pools that sessions use: one, or two where some read only and others write."""
-        return 1 if self.only_read else len(self._binds)
+        """Pools that sessions use: one, or two where some read only and others write.
+
+        Where none may write, snapshots and `sessionmaker` use the second one.
+        """
+        if self.only_read and Access.SNAPSHOT not in self._makers:
+            return 1
+        return len(self._binds)
+
+    def prepare(self, access: Access) -> None:
+        """Make what sessions of a kind will use, so that it is known beforehand; opens nothing.
+
+        Args:
+            access: How the sessions may be used.
+        """
+        if access not in self._makers:
+            self._new_maker(access)
 
     def session(self, access: Access) -> AsyncSession:
         """Make a session. The caller ends it with `end_session`.

@@ -165,7 +165,9 @@ def listen_to_reads(engine: Engine, name: str) -> None:
         if connection is None:
             return None
         if error_code(context.original_exception) == _NO_TRANSACTION:
-            return TransactionRequiredError.of(name, "a server-side cursor")
+            return TransactionRequiredError.of(
+                name, "this statement (a server-side cursor, or LOCK TABLE, for instance)"
+            )
         return _clearer(context, connection, name, read_only=True)
 
     del handle_error

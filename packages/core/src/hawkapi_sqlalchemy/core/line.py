@@ -40,8 +40,8 @@ class Line[T]:
         timer = loop.call_later(timeout, _expire, turn)
         try:
             return await turn
-        except asyncio.CancelledError:
-            # Cancelled in the moment between being served and running again.
+        except BaseException:
+            # Cancelled, or closed, perhaps in the moment between being served and running again.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 give_back(turn.result())
             turn.cancel()

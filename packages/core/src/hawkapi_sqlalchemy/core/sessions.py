@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 import types
 from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
@@ -56,6 +57,8 @@ _ENDED = (
     "what it did now. In a background task, a stream or a WebSocket open one of its own: `async "
     "with db.session() as session`, with `db = resolve_database(app)`"
 )
+
+_QUERY = re.compile(r"\s*(SELECT|WITH|VALUES|TABLE|SHOW)\b", re.IGNORECASE)
 
 _STILL_ALLOWED = frozenset({"close", "info", "sync_session", "sync_session_class"})
 """What an ended session still answers: a second close does no harm."""
@@ -111,11 +114,18 @@ class DatabaseSession(Session):
         if _ENDING in self.info:
             return False
         access: Access = self.info.get(_ACCESS, Access.MANUAL)
-        only_reads = access.is_read_only or getattr(statement, "is_select", False)
+        only_reads = getattr(statement, "is_select", False) or (
+            # Nothing of a transaction's is stored. In AUTOCOMMIT a NOTIFY would be sent twice.
+            access.is_read_only and (not self.info.get(_AUTOCOMMIT) or _is_query(statement))
+        )
         # The rollback in between would expire what an earlier transaction left loaded, and drop
         # the callbacks that wait for this one's COMMIT.
         is_untouched = not self.identity_map and not has_callbacks(self)
         return only_reads and is_untouched and error.connection_invalidated
+
+
+def _is_query(statement: Any) -> bool:
+    return getattr(statement, "is_text", False) and bool(_QUERY.match(statement.text))
 
 
 @event.listens_for(DatabaseSession, "after_begin")

@@ -141,6 +141,15 @@ class Connection(aiosqlite.Connection):
         """Remember a cursor that is left open, to close it before the connection."""
         self._open_streams.add(cursor)
 
+    @property
+    def has_open_streams(self) -> bool:
+        """Whether somebody still holds a result that was not read to its end.
+
+        Its statement keeps the state of the data that it began with, for all that follows on this
+        connection (https://www.sqlite.org/isolation.html).
+        """
+        return len(self._open_streams) > 0
+
     def stop(self) -> None:
         """Roll back, close, and end the thread after what it is doing, without waiting for it."""
         if self._running:

@@ -78,10 +78,12 @@ class DialectPolicy:
         """Tell whether read-only sessions may do without transactions.
 
         They do on a pool of their own, whose connections are made read-only once. The owner of the
-        configuration may have decided otherwise: by an isolation level, or by opening the
-        connections himself.
+        configuration may have decided otherwise: by its switch, by an isolation level or other
+        execution options, or by opening the connections himself.
         """
         engine = self.config.engine_kwargs
+        if not self.config.autocommit_reads:
+            return False
         decided = {"pool", "creator", "async_creator", "isolation_level", "execution_options"}
         arguments = {**self.config.connect_args, **engine.get("connect_args", {})}
         return decided.isdisjoint(engine) and "async_creator_fn" not in arguments

@@ -108,8 +108,15 @@ class MySQLPolicy(DialectPolicy):
         A reader's may have been begun by a statement's text. And after a COMMIT that was refused on
         this side, for the deadlock that an application swallowed, SQLAlchemy takes the transaction
         for ended and sends no ROLLBACK for the one that MariaDB had begun since.
+
+        Nor in the middle of an answer, which a reader's stream leaves that was not read to its end:
+        nothing is sent at the end of its session that would read the rest.
         """
-        return not driver_connection.get_transaction_status()
+        answer = getattr(driver_connection, "_result", None)
+        return not (
+            driver_connection.get_transaction_status()
+            or getattr(answer, "unbuffered_active", False)
+        )
 
     def seems_alive(self, driver_connection: Any) -> bool:
         """Look at what the stream and the socket know.
@@ -124,6 +131,11 @@ class MySQLPolicy(DialectPolicy):
 
     async def ping(self, driver_connection: Any) -> None:
         """Send the protocol's own ping."""
+        writer: Any = getattr(driver_connection, "_writer", None)
+        transport: Any = getattr(writer, "transport", None)
+        if transport is not None and transport.is_closing():
+            # uvloop raises a RuntimeError for a write to it.
+            raise ConnectionResetError("the connection is closed")
         async with asyncio.timeout(self.config.connect_timeout):
             await driver_connection.ping(reconnect=False)
 

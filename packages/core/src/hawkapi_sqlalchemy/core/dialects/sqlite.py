@@ -112,9 +112,14 @@ class SQLitePolicy(DialectPolicy):
         """Have SQLite refuse the connection's writes."""
         cursor_execute(connection, "PRAGMA query_only=ON")
 
+    def is_clean(self, driver_connection: Any) -> bool:
+        """No stream is held that was not read to its end: the next session would see old data."""
+        # A connection that the application's own `async_creator` made does not know.
+        return not getattr(driver_connection, "has_open_streams", False)
+
     def is_clean_reader(self, driver_connection: Any) -> bool:
-        """Not in the middle of a transaction that a statement's text began."""
-        return not driver_connection.in_transaction
+        """Nor is it in the middle of a transaction that a statement's text began."""
+        return self.is_clean(driver_connection) and not driver_connection.in_transaction
 
     def listen(self, engine: Engine) -> None:
         """Set pragmas, watch the statement's time."""

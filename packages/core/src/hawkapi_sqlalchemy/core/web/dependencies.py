@@ -106,7 +106,9 @@ def get_replica_session(
     """Answer the request's read-only session, on the replica where there is one.
 
     Without a registered `"replica"` it reads from the primary. In both cases the server refuses
-    its writes, so that a handler behaves the same on the day a replica is added.
+    its writes, so that a handler behaves the same on the day a replica is added. Each statement
+    stands for itself: `SET LOCAL`, and row-level security that reads it, needs
+    `session_for(..., commit=False, snapshot=True)`.
 
     Args:
         request: The request, given by HawkAPI.

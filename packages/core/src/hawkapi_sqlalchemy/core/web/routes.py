@@ -54,7 +54,7 @@ def check_routes(app: HawkAPI, database: Database) -> None:
 
 
 def prepare_readers(app: HawkAPI, database: Database) -> None:
-    """Make the pool that read-only sessions use beside writing ones, where a route wants it.
+    """Make the pools that read-only sessions use beside writing ones, where a route wants them.
 
     No connection is opened. It is known by then what the pools together may open.
 
@@ -62,11 +62,22 @@ def prepare_readers(app: HawkAPI, database: Database) -> None:
         app: The application.
         database: Its Database.
     """
-    from hawkapi_sqlalchemy.core.web.dependencies import get_replica_session
+    from hawkapi_sqlalchemy.core.web.dependencies import SessionDependency, get_replica_session
 
-    if get_replica_session in _all_dependencies(app):
-        engine, _ = database.resolve(REPLICA, Access.READ)
-        engine.prepare_reading()
+    for dependency in _all_dependencies(app):
+        if dependency is get_replica_session:
+            name, access = REPLICA, Access.READ
+        elif isinstance(dependency, SessionDependency) and not dependency.commit:
+            name, access = dependency.name, dependency.access
+        else:
+            continue
+        if name in database.engines or name == REPLICA:
+            engine, access = database.resolve(name, access)
+        else:
+            # The request is warned of it.
+            engine = database.get()
+            access = access if access.is_read_only else Access.READ
+        engine.prepare(access)
 
 
 def _all_dependencies(app: HawkAPI) -> Iterator[Callable[..., Any]]:
