@@ -94,6 +94,7 @@ _PEERS = (
     Peer(REFERENCE, "SQLAlchemy by hand (the reference)"),
     Peer(OURS, "hawkapi-sqlalchemy, this tree", workloads=frozenset(WORKLOADS)),
     Peer("raw_ping", "SQLAlchemy by hand, pre-ping"),
+    Peer("raw_steady", "SQLAlchemy by hand, all connections kept"),
     Peer(ALONE, "HawkAPI alone", workloads=frozenset({NO_DATABASE.name})),
     Peer("published", "hawkapi-sqlalchemy 0.2.0, as published"),
     Peer("advanced_alchemy_litestar", "Advanced Alchemy on Litestar"),

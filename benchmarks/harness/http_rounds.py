@@ -15,6 +15,9 @@ from harness.rounds import Contestant
 from harness.servers import Servers
 from harness.spread import Spread
 
+type Played = dict[Contestant, HttpSample]
+"""What one round found, by peer and workload."""
+
 _CELLS = (ONE_ROW, INSERT, NO_DATABASE)
 
 
@@ -41,13 +44,14 @@ class HttpRounds:
         step: Callable[[str], None],
     ) -> None:
         self.measurements: list[Measurement] = []
+        self._found: dict[tuple[str, Workload, int], list[list[Played]]] = {}
         self._totals: dict[tuple[str, str, str, str], int] = {}
         self._plan = plan
         self._servers = servers
         self._logs = logs
         self._order = order
         self._step = step
-        self._ratios_alone: list[float] = []
+        self._ratios_alone: list[list[float]] = []
 
     @property
     def counts(self) -> list[Count]:
@@ -57,10 +61,11 @@ class HttpRounds:
     @property
     def ratio_without_database(self) -> float | None:
         """Requests a second of ours on a route without a database, against HawkAPI alone."""
-        return statistics.median(self._ratios_alone) if self._ratios_alone else None
+        runs = [run for run in self._ratios_alone if run]
+        return Spread.of_runs(runs).median if runs else None
 
     def play(self) -> None:
-        """Measure everything."""
+        """Measure everything in one run, with new servers."""
         for database in self._plan.http_databases:
             with ExitStack() as stack:
                 sites = {
@@ -83,11 +88,11 @@ class HttpRounds:
         self, database: str, cell: Workload, connections: int, sites: dict[str, Site]
     ) -> None:
         contestants = list(self._plan.contestants(database, cell.name))
-        found: list[dict[Contestant, HttpSample]] = []
+        found: list[Played] = []
         # The first round warms up, and is not kept.
         for number in range(self._plan.http_rounds + 1):
             self._order.shuffle(contestants)
-            played: dict[Contestant, HttpSample] = {}
+            played: Played = {}
             for peer, workload in contestants:
                 self._step(f"HTTP, {workload.name}, {connections} connections: {peer.name}")
                 target = self._servers.target(database, peer.name)
@@ -102,24 +107,25 @@ class HttpRounds:
                 self._add(HTTP_FAILURES, database, workload, peer, sample.failures)
             if number:
                 found.append(played)
-        self._summarise(database, cell, connections, found)
+        self._found.setdefault((database, cell, connections), []).append(found)
 
     def _add(self, name: str, database: str, workload: Workload, peer: Peer, value: int) -> None:
         key = (name, database, workload.name, peer.name)
         # More rows than answers is in order: the load ends with requests on their way.
         self._totals[key] = self._totals.get(key, 0) + max(0, value)
 
+    def summarise(self) -> None:
+        """Make measurements of what all runs found."""
+        for (database, cell, connections), runs in self._found.items():
+            self._summarise(database, cell, connections, runs)
+
     def _summarise(
-        self,
-        database: str,
-        cell: Workload,
-        connections: int,
-        found: list[dict[Contestant, HttpSample]],
+        self, database: str, cell: Workload, connections: int, runs: list[list[Played]]
     ) -> None:
         for peer, workload in self._plan.contestants(database, cell.name):
             key = (peer.name, workload.name)
-            samples = [played[key] for played in found]
-            ratios = _ratios(found, key, (REFERENCE, cell.name))
+            samples = [played[key] for found in runs for played in found]
+            ratios = [_ratios(found, key, (REFERENCE, cell.name)) for found in runs]
             self.measurements.append(
                 Measurement(
                     group=HTTP,
@@ -127,8 +133,8 @@ class HttpRounds:
                     workload=workload.name,
                     clients=connections,
                     peer=peer.name,
-                    runs=1,
-                    ratio=Spread.of(ratios) if ratios else None,
+                    runs=len(runs),
+                    ratio=Spread.of_runs(ratios) if any(ratios) else None,
                     cpu_ratio=None,
                     milliseconds=Spread.of([1000 * sample.p50 for sample in samples]),
                     p99_milliseconds=statistics.median(1000 * sample.p99 for sample in samples),
@@ -137,12 +143,12 @@ class HttpRounds:
                 )
             )
         if cell is NO_DATABASE:
-            self._ratios_alone += _ratios(found, (OURS, cell.name), (ALONE, cell.name))
+            self._ratios_alone += [
+                _ratios(found, (OURS, cell.name), (ALONE, cell.name)) for found in runs
+            ]
 
 
-def _ratios(
-    found: list[dict[Contestant, HttpSample]], key: Contestant, reference: Contestant
-) -> list[float]:
+def _ratios(found: list[Played], key: Contestant, reference: Contestant) -> list[float]:
     return [
         played[key].rate / played[reference].rate
         for played in found

@@ -57,7 +57,7 @@ class Plan:
             times as long.
         http: Whether to measure over HTTP.
         http_databases: Kinds of database for that.
-        http_rounds: How often each of those measurements is repeated.
+        http_rounds: How often each of those measurements is repeated in a run.
         http_seconds: What one of those takes; the load generator knows whole seconds alone.
         http_connections: Numbers of connections for those.
         counted: Names of peers whose round trips and connections are counted.
@@ -80,10 +80,10 @@ class Plan:
     per_client: int = 8
     http: bool = True
     http_databases: tuple[str, ...] = (POSTGRESQL,)
-    http_rounds: int = 3
-    http_seconds: int = 2
+    http_rounds: int = 1
+    http_seconds: int = 3
     http_connections: tuple[int, ...] = (8, 64)
-    counted: tuple[str, ...] = (OURS, REFERENCE, "raw_ping", "published")
+    counted: tuple[str, ...] = (OURS, REFERENCE, "raw_ping", "raw_steady", "published")
     count_requests: int = 100
     connection_requests: int = 2000
     import_rounds: int = 15

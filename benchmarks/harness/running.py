@@ -112,9 +112,11 @@ class Benchmark:
         results.counts += failures(run for runs in found.values() for run in runs)
 
     def _over_http(self, servers: Servers, logs: Path, results: Results) -> None:
-        self._progress.phase("over HTTP")
         rounds = HttpRounds(self._plan, servers, logs, self._order, self._progress.step)
-        rounds.play()
+        for number in range(self._plan.runs):
+            self._progress.phase(f"over HTTP, run {number + 1} of {self._plan.runs}")
+            rounds.play()
+        rounds.summarise()
         results.measurements += rounds.measurements
         results.counts += rounds.counts
         results.no_database = replace(results.no_database, http_ratio=rounds.ratio_without_database)
@@ -128,5 +130,5 @@ def steps(plan: Plan) -> int:
     in_process = plan.runs * sum(measurements(cell, plan) for cell in plan.cells())
     counted = len(plan.counted_peers) * len(plan.databases)
     # One row (also read-only for ours), insert and no database, of all peers.
-    http = 3 * len(plan.http_connections) * len(plan.peers) * (plan.http_rounds + 1)
+    http = 3 * len(plan.http_connections) * len(plan.peers) * (plan.http_rounds + 1) * plan.runs
     return in_process + counted + (http if plan.http else 0) + plan.import_rounds

@@ -15,6 +15,7 @@ def conditions(results: Results) -> str:
         ("Made", results.made_at),
         ("Mode", results.mode),
         ("Version", results.version),
+        ("Runs", str(max((each.runs for each in results.measurements), default=0))),
         ("Seed of the order", str(results.seed)),
         ("Processor", f"{on['cpu']}, {on['cores']} cores"),
         ("Memory", f"{on['memory_gib']:.1f} GiB"),

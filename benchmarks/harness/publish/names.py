@@ -10,6 +10,7 @@ PEERS = {
     "ours": "hawkapi-sqlalchemy",
     "raw": "raw",
     "raw_ping": "raw, pre-ping",
+    "raw_steady": "raw, 15 + 0",
     "published": "hawkapi-sqlalchemy 0.2.0",
     "advanced_alchemy_litestar": "Advanced Alchemy, Litestar",
     "advanced_alchemy_starlette": "Advanced Alchemy, Starlette",
