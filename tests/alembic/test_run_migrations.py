@@ -305,5 +305,6 @@ def test_the_signature_has_the_names_callers_use():
         "lock_timeout",
         "statement_timeout",
         "lock_attempts",
+        "canary",
         "return",
     ]

@@ -1,25 +1,33 @@
 """`run_migrations`: what an `env.py` does."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from alembic import context
-from sqlalchemy import URL, Connection, Engine, MetaData
+from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from hawkapi_sqlalchemy.alembic.engines import migration_engine, parse_url
-from hawkapi_sqlalchemy.alembic.errors import MigrationError
+from hawkapi_sqlalchemy.alembic.comparing import settle_comparison
+from hawkapi_sqlalchemy.alembic.destinations import check_destination, is_moving
+from hawkapi_sqlalchemy.alembic.engines import migration_engine
+from hawkapi_sqlalchemy.alembic.errors import DatabaseUnreachableError, MigrationError
+from hawkapi_sqlalchemy.alembic.invocation import Databases, Invocation, Recorder, invocation_of
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
-from hawkapi_sqlalchemy.alembic.loops import run_to_end
+from hawkapi_sqlalchemy.alembic.many import visit
+from hawkapi_sqlalchemy.alembic.opening import with_connection
 from hawkapi_sqlalchemy.alembic.rendering import render_item
-from hawkapi_sqlalchemy.alembic.running import Run
+from hawkapi_sqlalchemy.alembic.running import Run, current_heads
 from hawkapi_sqlalchemy.alembic.sqlite import EXPLICIT_DRIVERS
+from hawkapi_sqlalchemy.alembic.targets import ONLY, Target, find_targets
 
 
 def run_migrations(
     target_metadata: MetaData | Sequence[MetaData] | None,
-    url: str | URL,
+    url: Databases,
     *,
     compare_type: bool | Callable[..., bool | None] = True,
     render_as_batch: bool | None = None,
@@ -29,6 +37,7 @@ def run_migrations(
     lock_timeout: float | None = 5.0,
     statement_timeout: float | None = None,
     lock_attempts: int = 20,
+    canary: str | None = None,
 ) -> None:
     """Run the Alembic command that loaded this `env.py`, on a database or as SQL text.
 
@@ -54,12 +63,19 @@ def run_migrations(
     connection or an engine that was given keeps its own limits, and nothing is
     repeated on it.
 
+    Several databases with the same schema, shards for instance, are migrated one
+    after the other. Until one of them has got to the destination, a migration
+    that fails ends the run, and the others are left as they are. Afterwards a
+    failure is that database's alone, and is told at the end; the next run goes
+    on with what is left. A revision is generated from what all of them have in
+    common.
+
     On SQLite a run is one transaction, so a migration that fails leaves
     nothing. Foreign keys are off meanwhile, and checked before it is committed.
 
     Args:
         target_metadata: The `MetaData` of the models, or several.
-        url: A SQLAlchemy URL with an async or a sync driver.
+        url: A SQLAlchemy URL with an async or a sync driver, or several by name.
         compare_type: Whether autogenerate compares column types, as Alembic's
             option of that name. Default: it does.
         render_as_batch: Whether autogenerate writes `batch_alter_table`. By
@@ -80,11 +96,20 @@ def run_migrations(
             for SELECT only.
         lock_attempts: How often a migration that meets a lock is tried, with
             pauses of half a second to half a minute. Default: 20.
+        canary: The name of the database that is migrated first. Default: the
+            first of `url`.
 
     Raises:
         MigrationError: The URL cannot be read, or the given connection cannot
             be used. No message holds a password.
         DriverNotInstalledError: The URL's driver is not installed.
+        DatabaseUnreachableError: No connection could be opened.
+        UnknownRevisionError: The scripts do not have the revision that was asked
+            for; told before a connection is opened, as the next.
+        SeveralHeadsError: `head` was asked for, and there are several.
+        UnknownDatabaseRevisionError: The scripts do not have the revision that
+            the database is at. Nothing was done to it.
+        DatabasesFailedError: Some of several databases failed.
         ForeignKeyViolationError: On SQLite the migration left rows that refer to
             missing rows. It was rolled back.
         MigrationLockTimeoutError: Other runs took all the time. Nothing was done.
@@ -118,17 +143,28 @@ def run_migrations(
         lock_attempts=lock_attempts,
     )
     with alembic_lock:
+        invocation = invocation_of(context.config)
+        databases = url if invocation.url is None else invocation.url
+        first = canary if invocation.canary is None else invocation.canary
         if context.is_offline_mode():
-            _print_sql(parse_url(url), options)
+            _print_sql(find_targets(databases, only=invocation.only), options)
             return
+        check_destination()
         given: object = context.config.attributes.get("connection")
         if given is None:
-            _migrate_own(parse_url(url), run)
+            targets = find_targets(databases, only=invocation.only, canary=first)
+            _migrate_own(targets, run, invocation)
         else:
-            _migrate_given(given, run)
+            visit((ONLY,), invocation, partial(_migrate_given, given, run), has_canary=False)
 
 
-def _print_sql(url: URL, options: dict[str, Any]) -> None:
+def _print_sql(targets: Sequence[Target], options: dict[str, Any]) -> None:
+    url = targets[0].url
+    if any(each.url.get_backend_name() != url.get_backend_name() for each in targets):
+        raise MigrationError(
+            "the databases are of several kinds, each with SQL of its own; choose one: "
+            f"{', '.join(each.name for each in targets)}"
+        )
     defaults: dict[str, Any] = {
         "url": url,
         "literal_binds": True,
@@ -140,19 +176,41 @@ def _print_sql(url: URL, options: dict[str, Any]) -> None:
         context.run_migrations()
 
 
-def _migrate_own(url: URL, run: Run) -> None:
-    engine = migration_engine(url)
-    if url.get_driver_name() in EXPLICIT_DRIVERS:
-        run = replace(run, options={"transactional_ddl": True, **run.options})
-    _migrate_by(engine, run.on_own)
+def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation) -> None:
+    # All at once, so that a missing driver is told before anything is touched.
+    engines = {target.name: migration_engine(target.url) for target in targets}
+
+    def migrate(recorder: Recorder) -> None:
+        engine = engines[recorder.database]
+        its_run = run
+        if engine.url.get_driver_name() in EXPLICIT_DRIVERS:
+            its_run = replace(run, options={"transactional_ddl": True, **run.options})
+        try:
+            with_connection(engine, partial(its_run.on_own, recorder))
+        except Exception:
+            recorder.failed()
+            if recorder.has_run:
+                _look_where_it_is(engine, run, recorder)
+            raise
+
+    visit([*engines], invocation, migrate, has_canary=is_moving())
+    settle_comparison([*engines])
 
 
-def _migrate_given(given: object, run: Run) -> None:
+def _look_where_it_is(engine: Engine | AsyncEngine, run: Run, recorder: Recorder) -> None:
+    # What is told of a failure is what is stored. Where that cannot be asked, it is what was
+    # known last.
+    with suppress(DatabaseUnreachableError, SQLAlchemyError):
+        heads = with_connection(engine, partial(current_heads, run.options))
+        recorder.left_at(heads, context.script)
+
+
+def _migrate_given(given: object, run: Run, recorder: Recorder) -> None:
     match given:
         case Connection():
-            run.on_given(given)
+            run.on_given(recorder, given)
         case Engine() | AsyncEngine():
-            _migrate_by(given, run.on_engines)
+            with_connection(given, partial(run.on_engines, recorder))
         case AsyncConnection():
             raise MigrationError(
                 'config.attributes["connection"] is an AsyncConnection, which can be used only by '
@@ -164,16 +222,3 @@ def _migrate_given(given: object, run: Run) -> None:
                 'config.attributes["connection"] is neither a SQLAlchemy connection nor an '
                 f"engine, but a {type(given).__name__}"
             )
-
-
-def _migrate_by(engine: Engine | AsyncEngine, migrate: Callable[[Connection], None]) -> None:
-    if isinstance(engine, AsyncEngine):
-        run_to_end(_migrate_async(engine, migrate))
-        return
-    with engine.connect() as connection:
-        migrate(connection)
-
-
-async def _migrate_async(engine: AsyncEngine, migrate: Callable[[Connection], None]) -> None:
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,8 +40,8 @@ class MigrationLock(Protocol):
         """Say who has it, as far as that is known."""
         ...
 
-    def check(self) -> None:
-        """Make sure that it is still held.
+    def check(self, **_: Any) -> None:
+        """Make sure that it is still held; Alembic calls it after each migration.
 
         Raises:
             MigrationLockLostError: It is not.
@@ -140,7 +140,7 @@ class _ServerLock:
     def keep_alive(self) -> None:
         """Keep the server from ending a connection that says nothing during a long migration."""
 
-    def check(self) -> None:
+    def check(self, **_: Any) -> None:
         """Ask the server for anything: it keeps the lock as long as it keeps the connection."""
         try:
             self._scalar("SELECT 1")
@@ -221,7 +221,7 @@ class _FileLock:
     def holder(self) -> str | None:
         return f"which holds {self._file.name}"
 
-    def check(self) -> None:
+    def check(self, **_: Any) -> None:
         if not self._lock.is_locked:
             raise MigrationLockLostError
 

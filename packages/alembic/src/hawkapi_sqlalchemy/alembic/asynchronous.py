@@ -1,0 +1,64 @@
+"""The same commands, to be awaited."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate
+
+from hawkapi_sqlalchemy.alembic.program import Migrations
+
+__all__ = ["AsyncMigrations"]
+
+
+def _in_thread[**P, T](
+    command: Callable[Concatenate[Migrations, P], T],
+) -> Callable[Concatenate["AsyncMigrations", P], Coroutine[Any, Any, T]]:
+    @wraps(command)
+    async def run(self: "AsyncMigrations", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        migrations = self.migrations
+        work = asyncio.ensure_future(asyncio.to_thread(command, migrations, *args, **kwargs))
+        while True:
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                if work.done():
+                    raise
+                # A migration that is cut off may be stored by half: it is let end, and what
+                # comes after it is left.
+                migrations.stop()
+                await asyncio.wait([work])
+                raise
+
+    return run
+
+
+class AsyncMigrations:
+    """`Migrations` whose commands are awaited; the event loop goes on meanwhile.
+
+    They run in a thread, `on_event` too. One that is cancelled first ends with the
+    database under way, and leaves those after it.
+
+    Args:
+        migrations: What they are done with.
+
+    Example:
+        Migrate without holding up the loop:
+
+            from hawkapi_sqlalchemy.alembic import AsyncMigrations, Migrations
+
+            async def migrate() -> None:
+                await AsyncMigrations(Migrations("alembic.ini")).upgrade()
+    """
+
+    def __init__(self, migrations: Migrations) -> None:
+        self.migrations = migrations
+
+    upgrade = _in_thread(Migrations.upgrade)
+    downgrade = _in_thread(Migrations.downgrade)
+    stamp = _in_thread(Migrations.stamp)
+    current = _in_thread(Migrations.current)
+    pending = _in_thread(Migrations.pending)
+    check = _in_thread(Migrations.check)
+    heads = _in_thread(Migrations.heads)
+    history = _in_thread(Migrations.history)
+    sql = _in_thread(Migrations.sql)

@@ -1,0 +1,121 @@
+"""What autogenerate finds, told of each database by its name."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from alembic import command, context
+from alembic.autogenerate import RevisionContext, render_python_code
+from alembic.operations.ops import UpgradeOps
+
+from hawkapi_sqlalchemy.alembic.errors import MigrationError, SchemaDifferenceError
+from hawkapi_sqlalchemy.alembic.results import SchemaCheck
+
+__all__ = ["check_of", "is_comparing", "settle_comparison"]
+
+
+def check_of(database: str, found: UpgradeOps) -> SchemaCheck:
+    """Say what autogenerate found in a database.
+
+    Args:
+        database: Its name.
+        found: What autogenerate would do.
+    """
+    operations = tuple(found.as_diffs())
+    return SchemaCheck(database, tuple(_lines(operations)), operations)
+
+
+def is_comparing() -> bool:
+    """Tell whether the command makes a revision, or checks whether one is needed."""
+    return _revision_context() is not None
+
+
+def settle_comparison(databases: Sequence[str]) -> None:
+    """Make one finding of those of several databases, where the command compared them.
+
+    Alembic puts what it finds in each of them into one list: its `check` does not
+    say which database differs, and its `revision` does not know what to write.
+
+    Args:
+        databases: The names of those that were compared, in that order.
+
+    Raises:
+        SchemaDifferenceError: The command is `alembic check`, and databases
+            differ from the models.
+        MigrationError: They do not all differ in the same way.
+    """
+    if len(databases) == 1:
+        # Alembic's own way is right.
+        return
+    revision_context = _revision_context()
+    if revision_context is None:
+        return
+    script = revision_context.generated_revisions[-1]
+    checks = [
+        check_of(name, ops) for name, ops in zip(databases, script.upgrade_ops_list, strict=True)
+    ]
+    differing = [each for each in checks if each.differences]
+    if _is_check() and differing:
+        raise SchemaDifferenceError(differing)
+    migrating = context.get_context()
+    rendered = [
+        render_python_code(ops, migration_context=migrating) for ops in script.upgrade_ops_list
+    ]
+    if len(set(rendered)) > 1:
+        raise MigrationError(
+            "the databases do not have the same schema, so that one revision cannot serve them "
+            f"all:\n  {'\n  '.join(_named(checks))}"
+        )
+    script.upgrade_ops = script.upgrade_ops_list[0]
+    script.downgrade_ops = script.downgrade_ops_list[0]
+
+
+def _revision_context() -> RevisionContext | None:
+    found: object = context.get_context().opts.get("revision_context")
+    return found if isinstance(found, RevisionContext) else None
+
+
+def _named(checks: Iterable[SchemaCheck]) -> list[str]:
+    return [f"{each.database}: {'; '.join(each.differences) or 'as the models'}" for each in checks]
+
+
+def _is_check() -> bool:
+    """Tell whether Alembic's command line runs its `check`, which its program interface hides."""
+    chosen: Any = getattr(context.config.cmd_opts, "cmd", None)
+    return bool(chosen) and chosen[0] is command.check
+
+
+def _lines(operations: Iterable[Any]) -> list[str]:
+    lines: list[str] = []
+    for each in operations:
+        # Changes of one column come together.
+        lines += _lines(cast("list[Any]", each)) if isinstance(each, list) else [_line(each)]
+    return lines
+
+
+def _line(operation: tuple[Any, ...]) -> str:
+    kind, *details = operation
+    words = str(kind).replace("_", " ")
+    match str(kind), details:
+        case "add_table" | "remove_table", [table]:
+            return f"{words} {table}"
+        case "add_column" | "remove_column", [schema, table, column]:
+            return f"{words} {_table(schema, table)}.{column.name}"
+        case (("add_index" | "remove_index"), [index]):
+            return f"{words} {index.name} of {index.table}"
+        case (("add_constraint" | "remove_constraint" | "add_fk" | "remove_fk"), [constraint]):
+            return f"{words} {constraint.name or '(no name)'} of {constraint.table}"
+        case _, [schema, table, column, Mapping(), old, new] if str(kind).startswith("modify_"):
+            return (
+                f"{words} of {_table(schema, table)}.{column} from {_shown(old)} to {_shown(new)}"
+            )
+        case _:
+            return f"{words} {' '.join(str(each) for each in details)}"
+
+
+def _table(schema: str | None, table: str) -> str:
+    return f"{schema}.{table}" if schema else table
+
+
+def _shown(value: Any) -> str:
+    text: Any = getattr(value, "arg", value)
+    return repr(text) if isinstance(text, str | bool) or text is None else str(text)

@@ -1,0 +1,183 @@
+"""What a program that runs a command tells `run_migrations`, and hears from it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationInfo
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from sqlalchemy import URL
+
+from hawkapi_sqlalchemy.alembic.events import (
+    DatabaseEnded,
+    DatabaseStarted,
+    Event,
+    Listener,
+    MigrationsPlanned,
+    RevisionApplied,
+)
+from hawkapi_sqlalchemy.alembic.results import MigrationResult
+
+__all__ = ["Databases", "Invocation", "Recorder", "invocation_of"]
+
+KEY = "hawkapi_sqlalchemy.alembic"
+"""Where in Alembic's `config.attributes` the invocation stands."""
+
+type Databases = str | URL | Mapping[str, str | URL]
+type Kind = Literal["upgrade", "downgrade", "stamp", "other"]
+
+
+def _ignore(event: Event) -> None:
+    """Hear of an event."""
+
+
+@dataclass
+class Invocation:
+    """One command, from the side of who runs it.
+
+    Attributes:
+        kind: What the command does.
+        destination: The revision that was asked for.
+        url: The databases, in place of those that `env.py` names.
+        only: The names of the databases to use; none for all.
+        canary: The name of the database to begin with; `None` for the first.
+        listener: Hears of what happens.
+        results: What was done, filled in by `run_migrations`.
+        databases: The names of all databases of the run, likewise; none as long as
+            `env.py` has not called it.
+        database: The name of the database under way, or of the last one, likewise.
+        is_stopped: No further database is wanted.
+    """
+
+    kind: Kind = "other"
+    destination: str = ""
+    url: Databases | None = None
+    only: tuple[str, ...] = ()
+    canary: str | None = None
+    listener: Listener = _ignore
+    results: list[MigrationResult] = field(default_factory=list[MigrationResult])
+    databases: tuple[str, ...] = ()
+    database: str = ""
+    is_stopped: bool = False
+
+    def start(self, database: str) -> "Recorder":
+        """Begin with a database."""
+        self.listener(DatabaseStarted(database, len(self.results), len(self.databases)))
+        self.database = database
+        return Recorder(self, database)
+
+    @property
+    def not_attempted(self) -> tuple[str, ...]:
+        """The databases that no result is known of."""
+        return self.databases[len(self.results) :]
+
+
+def invocation_of(config: Config) -> Invocation:
+    """Answer the invocation that a command belongs to; for Alembic's own commands an empty one."""
+    found: object = config.attributes.get(KEY)
+    return found if isinstance(found, Invocation) else Invocation()
+
+
+class Recorder:
+    """What happens to one database.
+
+    Args:
+        invocation: What it is a part of.
+        database: The database's name.
+    """
+
+    def __init__(self, invocation: Invocation, database: str) -> None:
+        self.database = database
+        self._invocation = invocation
+        self._began = self._step_began = time.monotonic()
+        self._from: tuple[str, ...] | None = None
+        self._to: tuple[str, ...] = ()
+        self._plan: tuple[str, ...] = ()
+        self._applied: list[str] = []
+        self._failed_at: str | None = None
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the command goes to other databases too."""
+        return len(self._invocation.databases) > 1
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the database's revision is known."""
+        return self._from is not None
+
+    def found(self, heads: Sequence[str], script: ScriptDirectory) -> None:
+        """Hear where the database stands before anything is done, or done again."""
+        plan = _plan(self._invocation, heads, script)
+        if self._from is None:
+            self._from = tuple(heads)
+            self._plan = plan
+        self._keep(len(plan))
+        self._to = tuple(heads)
+        self._step_began = time.monotonic()
+        self._invocation.listener(MigrationsPlanned(self.database, plan))
+
+    def applied(self, *, step: MigrationInfo, **_: Any) -> None:
+        """Hear from Alembic that the migration of a revision has run."""
+        if step.is_stamp:
+            return
+        now = time.monotonic()
+        revision = str(step.up_revision_id)
+        self._applied.append(revision)
+        self._invocation.listener(RevisionApplied(self.database, revision, now - self._step_began))
+        self._step_began = now
+
+    def reached(self, heads: Sequence[str]) -> None:
+        """Hear where the database stands now."""
+        self._to = tuple(heads)
+
+    def failed(self) -> None:
+        """Hear that what runs has failed, before it is known what of it is stored."""
+        if len(self._applied) < len(self._plan):
+            self._failed_at = self._plan[len(self._applied)]
+
+    def left_at(self, heads: Sequence[str], script: ScriptDirectory) -> None:
+        """Hear where a failure left the database."""
+        if self._from is not None:
+            self._keep(len(_plan(self._invocation, heads, script)))
+        self._to = tuple(heads)
+
+    def end(self, error: Exception | None = None) -> None:
+        """Be done with the database."""
+        result = MigrationResult(
+            database=self.database,
+            from_=self._from or (),
+            to=self._to,
+            applied=tuple(self._applied),
+            seconds=time.monotonic() - self._began,
+            error=error,
+            failed_at=self._failed_at,
+        )
+        self._invocation.results.append(result)
+        self._invocation.listener(DatabaseEnded(result))
+
+    def _keep(self, left: int) -> None:
+        """Forget what was rolled back: all but what is no longer to be done."""
+        del self._applied[max(0, len(self._plan) - left) :]
+
+
+def _plan(invocation: Invocation, heads: Sequence[str], script: ScriptDirectory) -> tuple[str, ...]:
+    at = tuple(heads)
+    try:
+        match invocation.kind:
+            case "upgrade":
+                found = script.iterate_revisions(invocation.destination, at, implicit_base=True)
+                return tuple(each.revision for each in found)[::-1]
+            case "downgrade":
+                found = script.iterate_revisions(
+                    at, invocation.destination, select_for_downgrade=True
+                )
+                return tuple(each.revision for each in found)
+            case _:
+                return ()
+    except RevisionError:
+        # Alembic asks the same next, and says what is wrong.
+        return ()

@@ -1,0 +1,341 @@
+"""Alembic's commands for programs: what they do is answered as data, and nothing is printed."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import RevisionContext
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from alembic.util import to_tuple
+
+from hawkapi_sqlalchemy.alembic.comparing import check_of
+from hawkapi_sqlalchemy.alembic.configuration import find_config, lend
+from hawkapi_sqlalchemy.alembic.errors import MigrationError
+from hawkapi_sqlalchemy.alembic.events import Listener
+from hawkapi_sqlalchemy.alembic.invocation import Databases, Invocation, Kind
+from hawkapi_sqlalchemy.alembic.locking import alembic_lock
+from hawkapi_sqlalchemy.alembic.results import (
+    DatabaseState,
+    MigrationResult,
+    Revision,
+    SchemaCheck,
+)
+from hawkapi_sqlalchemy.alembic.running import unknown_revisions
+
+__all__ = ["Migrations"]
+
+type Look = Callable[[Any, MigrationContext], None]
+
+
+class Migrations:
+    """A migration project, and what can be done with it.
+
+    Its `env.py` calls `run_migrations`. Commands of one process run one after the
+    other. They may be called while an event loop runs, which they block; see
+    `AsyncMigrations`. Logging is left as it is.
+
+    Args:
+        config: Alembic's configuration, or the path of its `alembic.ini` or
+            `pyproject.toml`. Default: the one in the current folder.
+        url: The database, or several by name, in place of those in `env.py`.
+        databases: The names of those to use. Default: all.
+        canary: The name of the database to begin with. Default: the first, or what
+            `env.py` says.
+        x: What `env.py` gets from `context.get_x_argument()`, if `config` is a path.
+
+    Raises:
+        MigrationError: There is no configuration.
+
+    Example:
+        Migrate before serving:
+
+            from hawkapi_sqlalchemy.alembic import Migrations
+
+            for result in Migrations("alembic.ini").upgrade():
+                print(result.database, result.applied, result.seconds)
+    """
+
+    def __init__(
+        self,
+        config: Config | str | os.PathLike[str] | None = None,
+        *,
+        url: Databases | None = None,
+        databases: Iterable[str] = (),
+        canary: str | None = None,
+        x: Sequence[str] = (),
+    ) -> None:
+        self._config = find_config(config, x=x)
+        self._url = url
+        self._databases = tuple(databases)
+        self._canary = canary
+        self._running: Invocation | None = None
+
+    def upgrade(
+        self, revision: str = "head", *, on_event: Listener | None = None
+    ) -> list[MigrationResult]:
+        """Migrate to a revision.
+
+        Args:
+            revision: The revision; `heads` is all of several. Default: `head`.
+            on_event: Hears what happens, in the thread that migrates.
+
+        Returns:
+            What was done to each database.
+
+        Raises:
+            DatabasesFailedError: Some of several databases failed.
+            CommandError: What `run_migrations` raises, or Alembic.
+            Exception: What the driver or a migration raises, of one database alone.
+        """
+        return self._move("upgrade", revision, command.upgrade, on_event)
+
+    def downgrade(
+        self, revision: str, *, on_event: Listener | None = None
+    ) -> list[MigrationResult]:
+        """Undo migrations, down to a revision.
+
+        Args:
+            revision: The revision that is kept; `base` undoes all, `-1` the last one.
+            on_event: As for `upgrade`.
+
+        Returns:
+            What was done to each database; `applied` is what was undone.
+
+        Raises:
+            Exception: As `upgrade`.
+        """
+        return self._move("downgrade", revision, command.downgrade, on_event)
+
+    def stamp(
+        self,
+        revision: str | Sequence[str] = "head",
+        *,
+        purge: bool = False,
+        on_event: Listener | None = None,
+    ) -> list[MigrationResult]:
+        """Note a revision in the database, and run no migration.
+
+        Args:
+            revision: The revision, or several of a history with branches. `base`
+                notes none.
+            purge: Forget what is noted first, without a look at it. Default: no.
+            on_event: As for `upgrade`.
+
+        Returns:
+            What was done to each database.
+
+        Raises:
+            Exception: As `upgrade`.
+        """
+
+        def stamp(config: Config, _: str) -> None:
+            command.stamp(
+                config, revision if isinstance(revision, str) else [*revision], purge=purge
+            )
+
+        return self._move("stamp", "", stamp, on_event)
+
+    def current(self) -> list[DatabaseState]:
+        """Tell where each database stands.
+
+        Returns:
+            One state for each database. Those that cannot be asked have an `error`;
+            nothing is raised for them.
+
+        Raises:
+            MigrationError: The databases are not known: a URL that cannot be read.
+        """
+        states: dict[str, DatabaseState] = {}
+        script = ScriptDirectory.from_config(self._config)
+
+        def look(heads: Any, _: MigrationContext) -> None:
+            at = to_tuple(heads, default=())
+            unknown = unknown_revisions(at)
+            pending = () if unknown else _pending(script, at)
+            name = invocation.database
+            states[name] = DatabaseState(
+                name, at, tuple(each.revision for each in pending), tuple(unknown)
+            )
+
+        invocation = self._look(script, look)
+        return [
+            states.get(each.database) or DatabaseState(each.database, error=each.error)
+            for each in invocation.results
+        ]
+
+    def pending(self) -> dict[str, list[Revision]]:
+        """List what an upgrade to all heads would apply to each database, in that order.
+
+        Raises:
+            Exception: A database cannot be asked.
+        """
+        known = {each.revision: each for each in self.history()}
+        found: dict[str, list[Revision]] = {}
+        for state in self.current():
+            if state.error is not None:
+                raise state.error
+            found[state.database] = [known[revision] for revision in state.pending]
+        return found
+
+    def check(self) -> list[SchemaCheck]:
+        """Compare the schema of each database with the models.
+
+        Returns:
+            One finding for each database. Those that cannot be asked, or are not at
+            the newest revision, have an `error`; nothing is raised for them.
+
+        Raises:
+            MigrationError: The databases are not known, or `env.py` gives no models.
+        """
+        checks: dict[str, SchemaCheck] = {}
+        script = ScriptDirectory.from_config(self._config)
+
+        def look(heads: Any, migrating: MigrationContext) -> None:
+            comparison = RevisionContext(self._config, script, dict(_COMPARE))
+            comparison.run_autogenerate(heads, migrating)
+            name = invocation.database
+            checks[name] = check_of(name, comparison.generated_revisions[-1].upgrade_ops_list[-1])
+
+        invocation = self._look(script, look)
+        return [
+            checks.get(each.database) or SchemaCheck(each.database, error=each.error)
+            for each in invocation.results
+        ]
+
+    def heads(self) -> list[Revision]:
+        """List the newest revisions of the scripts: one, or several of a history with branches."""
+        script = ScriptDirectory.from_config(self._config)
+        return [_revision(each) for each in script.get_revisions("heads")]
+
+    def history(self) -> list[Revision]:
+        """List the revisions of the scripts, the newest first."""
+        script = ScriptDirectory.from_config(self._config)
+        return [_revision(each) for each in script.walk_revisions()]
+
+    def sql(
+        self, revision: str = "head", *, start: str | None = None, downgrade: bool = False
+    ) -> str:
+        """Write out what would be executed, without a connection.
+
+        Args:
+            revision: The destination.
+            start: The revision that the database is at. Default: none, an empty
+                database.
+            downgrade: Whether to write a downgrade, which needs `start`. Default: an
+                upgrade.
+
+        Returns:
+            SQL of the databases' kind.
+
+        Raises:
+            MigrationError: The databases are of several kinds, or a downgrade has no
+                start.
+            CommandError: What Alembic raises.
+        """
+        if downgrade and start is None:
+            raise MigrationError("a downgrade as SQL needs the revision that it starts from")
+        between = revision if start is None else f"{start}:{revision}"
+        run = command.downgrade if downgrade else command.upgrade
+        invocation = self._invocation("other")
+        with alembic_lock, lend(self._config, invocation) as printed:
+            run(self._config, between, sql=True)
+        return printed.getvalue()
+
+    def stop(self) -> None:
+        """Leave the databases that come after the one under way; may be called by any thread."""
+        running = self._running
+        if running is not None:
+            running.is_stopped = True
+
+    def _invocation(
+        self, kind: Kind, destination: str = "", listener: Listener | None = None
+    ) -> Invocation:
+        invocation = Invocation(
+            kind=kind,
+            destination=destination,
+            url=self._url,
+            only=self._databases,
+            canary=self._canary,
+        )
+        if listener is not None:
+            invocation.listener = listener
+        return invocation
+
+    def _move(
+        self,
+        kind: Kind,
+        revision: str,
+        run: Callable[[Config, str], None],
+        listener: Listener | None,
+    ) -> list[MigrationResult]:
+        invocation = self._running = self._invocation(kind, revision, listener)
+        try:
+            with alembic_lock, lend(self._config, invocation):
+                run(self._config, revision)
+        finally:
+            self._running = None
+        _make_sure(invocation)
+        return invocation.results
+
+    def _look(self, script: ScriptDirectory, look: Look) -> Invocation:
+        """Load `env.py` for a look at each database, which changes nothing."""
+        invocation = self._invocation("other")
+
+        def run(heads: Any, migrating: MigrationContext) -> list[Any]:
+            look(heads, migrating)
+            return []
+
+        with alembic_lock, lend(self._config, invocation):
+            environment = EnvironmentContext(self._config, script, fn=run, dont_mutate=True)
+            try:
+                with environment:
+                    script.run_env()
+            except Exception:
+                if not any(each.error for each in invocation.results):
+                    raise
+                # That of a database, which stands in its result.
+        _make_sure(invocation)
+        return invocation
+
+
+_COMPARE: dict[str, Any] = {
+    "message": None,
+    "autogenerate": True,
+    "sql": False,
+    "head": "head",
+    "splice": False,
+    "branch_label": None,
+    "version_path": None,
+    "rev_id": None,
+    "depends_on": None,
+}
+"""What Alembic's own `check` asks of autogenerate."""
+
+
+def _make_sure(invocation: Invocation) -> None:
+    if not invocation.databases:
+        raise MigrationError(
+            "env.py did not call run_migrations of hawkapi_sqlalchemy.alembic, so nothing is known "
+            "of what it did"
+        )
+
+
+def _pending(script: ScriptDirectory, at: tuple[str, ...]) -> list[Script]:
+    return [*script.iterate_revisions("heads", at, implicit_base=True)][::-1]
+
+
+def _revision(script: Script) -> Revision:
+    return Revision(
+        revision=script.revision,
+        down_revisions=to_tuple(script.down_revision, default=()),
+        depends_on=to_tuple(script.dependencies, default=()),
+        branch_labels=tuple(sorted(script.branch_labels)),
+        message=script.doc,
+        path=Path(script.path),
+        is_head=script.is_head,
+    )
