@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
+from hawkapi_sqlalchemy.alembic import Migrations
 
 _INI = Path(__file__).with_name("alembic.ini")
 
 
 def upgrade() -> None:
-    """Run the migrations that the database lacks, as `alembic upgrade head` does."""
-    command.upgrade(Config(_INI), "head")
+    """Run the migrations that the database lacks, as `hawkapi-migrate upgrade` does."""
+    Migrations(_INI).upgrade()

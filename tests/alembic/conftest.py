@@ -3,7 +3,7 @@
 import asyncio
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from migrate_shell import MODELS, Shell
 
 ENV = """
 from alembic import context
@@ -119,6 +121,27 @@ class Project:
 
 
 @pytest.fixture
+def new_database_url(
+    request: pytest.FixtureRequest, dialect: str, tmp_path: Path
+) -> Iterator[Callable[[], str]]:
+    """Make fresh, empty databases of the dialect, dropped after the test."""
+    made: list[str] = []
+    server = None if dialect == "sqlite" else request.getfixturevalue("database_server")
+
+    def new() -> str:
+        if server is None:
+            made.append(f"{len(made)}")
+            return f"sqlite+aiosqlite:///{tmp_path / f'number-{len(made)}.db'}"
+        made.append(server.create_database())
+        return server.url(made[-1])
+
+    yield new
+    if server is not None:
+        for name in made:
+            server.drop_database(name)
+
+
+@pytest.fixture
 def empty_project(tmp_path: Path) -> Project:
     """A project without revisions on a SQLite file."""
     folder = tmp_path / "migrations"
@@ -143,3 +166,20 @@ def project(empty_project: Project, database_url: str) -> Project:
         'op.drop_table("pets")',
     )
     return empty_project
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """An empty folder, beside which there is a module of models."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "shop_models.py").write_text(MODELS)
+    return Shell(folder)
+
+
+@pytest.fixture
+def shop(shell: Shell, database_url: str) -> Shell:
+    """A migration project, made by the command, on each database in turn."""
+    shell.env["DATABASE_URL"] = database_url
+    shell("init", "--models", "shop_models:Base")
+    return shell

@@ -25,7 +25,7 @@ TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH"
 UV = shutil.which("uv", path=TOOLS)
 
 
-def run(*command: object, cwd: Path | None = None) -> str:
+def run(*command: object, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
     """Run a command and answer its output; a failure shows it."""
     done = subprocess.run(
         [str(word) for word in command],
@@ -34,7 +34,7 @@ def run(*command: object, cwd: Path | None = None) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        env={key: value for key, value in (env or os.environ).items() if key != "PYTHONPATH"},
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -70,7 +70,7 @@ class Environment:
         return self.programs / "python"
 
     @classmethod
-    def new(cls, folder: Path, *wheels: Path) -> "Environment":
+    def new(cls, folder: Path, *wheels: Path | str) -> "Environment":
         """Make one with these wheels and what they need from the index."""
         new = cls(folder)
         if UV:
@@ -129,6 +129,15 @@ def alembic_alone(
 ) -> Environment:
     """An environment as a migration container has it."""
     return Environment.new(tmp_path_factory.mktemp("alone") / "env", wheels["alembic"])
+
+
+@pytest.fixture(scope="module")
+def alembic_with_drivers(
+    wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    """The same with the drivers of the servers."""
+    drivers = f"hawkapi-sqlalchemy-alembic[postgres,mysql] @ {wheels['alembic'].as_uri()}"
+    return Environment.new(tmp_path_factory.mktemp("drivers") / "env", drivers)
 
 
 def contents(wheel: Path) -> list[str]:
@@ -337,38 +346,37 @@ def test_type_checkers_see_the_names_and_reject_a_misspelt_one(everything, tmp_p
         run(*checked, bad, cwd=tmp_path)
 
 
-def test_alembic_alone_migrates_a_database(alembic_alone, tmp_path):
-    """A migration container: no web framework, no pytest, no root package."""
+def test_alembic_alone_needs_no_web_framework_and_no_pytest(alembic_alone):
+    """A migration container: no root package either."""
     installed = alembic_alone.distributions()
     assert installed["hawkapi-sqlalchemy-alembic"] == VERSION
-    assert not {"hawkapi", "pytest", "hawkapi-sqlalchemy", "hawkapi-sqlalchemy-core"} & set(
+    assert not {"hawkapi", "pytest", "rich", "hawkapi-sqlalchemy", "hawkapi-sqlalchemy-core"} & set(
         installed
     )
-    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
-    versions = tmp_path / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    (tmp_path / "migrations" / "env.py").write_text(
-        "from hawkapi_sqlalchemy.alembic import run_migrations\n"
-        "run_migrations(target_metadata=None, url='sqlite+aiosqlite:///app.db')\n"
-    )
-    (versions / "one.py").write_text(
+
+
+def test_alembic_alone_runs_every_command(alembic_with_drivers, database_url, tmp_path):
+    env = dict(os.environ, DATABASE_URL=database_url)
+    (tmp_path / "shop.py").write_text(
         "import sqlalchemy as sa\n"
-        "from alembic import op\n"
-        "revision = 'one'\n"
-        "down_revision = None\n"
-        "def upgrade():\n"
-        "    op.create_table('pets', sa.Column('id', sa.Integer, primary_key=True))\n"
+        "from sqlalchemy.orm import DeclarativeBase, mapped_column\n"
+        "class Base(DeclarativeBase): pass\n"
+        "class Pet(Base):\n"
+        "    __tablename__ = 'pets'\n"
+        "    id = mapped_column(sa.Integer, primary_key=True)\n"
     )
-    run(alembic_alone.programs / "alembic", "upgrade", "head", cwd=tmp_path)
-    tables = alembic_alone.python(
-        """
-        import sqlite3
-        for name, in sqlite3.connect("app.db").execute("SELECT name FROM sqlite_master"):
-            print(name)
-        """,
-        cwd=tmp_path,
-    )
-    assert "pets" in tables.split()
+
+    def call(program: str, *words: str) -> str:
+        return run(alembic_with_drivers.programs / program, *words, cwd=tmp_path, env=env)
+
+    call("hawkapi-migrate", "init", "--models", "shop:Base")
+    assert "written:" in call("hawkapi-migrate", "revision", "-m", "pets")
+    assert "CREATE TABLE pets" in call("alembic", "upgrade", "head", "--sql")
+    call("alembic", "upgrade", "head")
+    assert "No new upgrade operations" in call("alembic", "check")
+    assert "primary: " in call("hawkapi-migrate", "status", "--check")
+    assert "up to date" in call("hawkapi-migrate", "status")
+    assert "as the models" in call("hawkapi-migrate", "check")
 
 
 def test_removing_meta_leaves_the_portions_working(wheels, tmp_path):

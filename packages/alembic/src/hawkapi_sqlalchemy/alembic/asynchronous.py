@@ -61,4 +61,7 @@ class AsyncMigrations:
     check = _in_thread(Migrations.check)
     heads = _in_thread(Migrations.heads)
     history = _in_thread(Migrations.history)
+    revision = _in_thread(Migrations.revision)
+    merge = _in_thread(Migrations.merge)
     sql = _in_thread(Migrations.sql)
+    sql_script = _in_thread(Migrations.sql_script)

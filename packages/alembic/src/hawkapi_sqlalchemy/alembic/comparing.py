@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from alembic import command, context
+from alembic import context
 from alembic.autogenerate import RevisionContext, render_python_code
 from alembic.operations.ops import UpgradeOps
 
@@ -29,7 +29,7 @@ def is_comparing() -> bool:
     return _revision_context() is not None
 
 
-def settle_comparison(databases: Sequence[str]) -> None:
+def settle_comparison(databases: Sequence[str], *, keeps_empty: bool) -> None:
     """Make one finding of those of several databases, where the command compared them.
 
     Alembic puts what it finds in each of them into one list: its `check` does not
@@ -37,18 +37,23 @@ def settle_comparison(databases: Sequence[str]) -> None:
 
     Args:
         databases: The names of those that were compared, in that order.
+        keeps_empty: Whether a revision in which there is nothing to do is written.
 
     Raises:
         SchemaDifferenceError: The command is `alembic check`, and databases
             differ from the models.
         MigrationError: They do not all differ in the same way.
     """
-    if len(databases) == 1:
-        # Alembic's own way is right.
-        return
     revision_context = _revision_context()
     if revision_context is None:
         return
+    if len(databases) > 1:
+        _join(revision_context, databases)
+    if not keeps_empty and revision_context.generated_revisions[-1].upgrade_ops_list[0].is_empty():
+        revision_context.generated_revisions.clear()
+
+
+def _join(revision_context: RevisionContext, databases: Sequence[str]) -> None:
     script = revision_context.generated_revisions[-1]
     checks = [
         check_of(name, ops) for name, ops in zip(databases, script.upgrade_ops_list, strict=True)
@@ -56,10 +61,7 @@ def settle_comparison(databases: Sequence[str]) -> None:
     differing = [each for each in checks if each.differences]
     if _is_check() and differing:
         raise SchemaDifferenceError(differing)
-    migrating = context.get_context()
-    rendered = [
-        render_python_code(ops, migration_context=migrating) for ops in script.upgrade_ops_list
-    ]
+    rendered = [render_python_code(ops) for ops in script.upgrade_ops_list]
     if len(set(rendered)) > 1:
         raise MigrationError(
             "the databases do not have the same schema, so that one revision cannot serve them "
@@ -80,6 +82,8 @@ def _named(checks: Iterable[SchemaCheck]) -> list[str]:
 
 def _is_check() -> bool:
     """Tell whether Alembic's command line runs its `check`, which its program interface hides."""
+    from alembic import command
+
     chosen: Any = getattr(context.config.cmd_opts, "cmd", None)
     return bool(chosen) and chosen[0] is command.check
 

@@ -69,13 +69,17 @@ def lend(config: Config, invocation: Invocation) -> Generator[StringIO]:
     """
     printed = StringIO()
     before = (config.stdout, config.output_buffer, config.config_file_name)
+    talk = config.messaging_opts
     # Read once, and kept by Alembic.
     _ = config.file_config
     config.stdout = config.output_buffer = printed
     config.config_file_name = None
+    # What Alembic says of the files it writes goes past the configuration's output.
+    config.messaging_opts = {"quiet": True}
     config.attributes[KEY] = invocation
     try:
         yield printed
     finally:
         config.stdout, config.output_buffer, config.config_file_name = before
+        config.messaging_opts = talk
         del config.attributes[KEY]

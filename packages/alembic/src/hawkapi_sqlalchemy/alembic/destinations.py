@@ -42,7 +42,10 @@ def check_destination() -> None:
         CommandError: It is wrong in another way.
     """
     try:
-        context.get_revision_argument()
+        found = context.get_revision_argument()
+        if found is not None and not is_relative():
+            # Of several that `stamp` was given, nobody has looked at each.
+            context.script.get_revisions(found)
     except KeyError:
         return
     except CommandError as error:

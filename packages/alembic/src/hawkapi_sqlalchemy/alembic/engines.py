@@ -1,12 +1,18 @@
 """Engines for a migration run: one connection, closed at its end."""
 
+from typing import Any
+
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from hawkapi_sqlalchemy.alembic.errors import DriverNotInstalledError, MigrationError
-from hawkapi_sqlalchemy.alembic.sqlite import EXPLICIT_DRIVERS, begin_explicitly
+from hawkapi_sqlalchemy.alembic.sqlite import (
+    EXPLICIT_DRIVERS,
+    begin_explicitly,
+    connect_aiosqlite,
+)
 
 _EXTRAS = {"asyncpg": "postgres", "aiomysql": "mysql"}
 _ASYNC_DRIVERS = {"postgresql": "asyncpg", "mysql": "aiomysql", "mariadb": "aiomysql"}
@@ -49,7 +55,9 @@ def migration_engine(url: URL) -> Engine | AsyncEngine:
     dialect = url.get_dialect()
     explicit = dialect.name == "sqlite" and dialect.driver in EXPLICIT_DRIVERS
     create = create_async_engine if dialect.is_async else create_engine
-    connect_args = {"isolation_level": None} if explicit else {}
+    connect_args: dict[str, Any] = {"isolation_level": None} if explicit else {}
+    if dialect.driver == "aiosqlite":
+        connect_args["async_creator_fn"] = connect_aiosqlite
     try:
         engine = create(url, poolclass=NullPool, connect_args=connect_args)
     except ModuleNotFoundError as error:

@@ -14,8 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hawkapi_sqlalchemy.alembic.comparing import settle_comparison
 from hawkapi_sqlalchemy.alembic.destinations import check_destination, is_moving
 from hawkapi_sqlalchemy.alembic.engines import migration_engine
+from hawkapi_sqlalchemy.alembic.enums import with_enums
 from hawkapi_sqlalchemy.alembic.errors import DatabaseUnreachableError, MigrationError
-from hawkapi_sqlalchemy.alembic.invocation import Databases, Invocation, Recorder, invocation_of
+from hawkapi_sqlalchemy.alembic.invocation import (
+    VERSION_TABLE,
+    Databases,
+    Invocation,
+    Recorder,
+    invocation_of,
+)
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
 from hawkapi_sqlalchemy.alembic.many import visit
 from hawkapi_sqlalchemy.alembic.opening import with_connection
@@ -135,6 +142,7 @@ def run_migrations(
     if render_as_batch is not None:
         options["render_as_batch"] = render_as_batch
     options.update(configure_kwargs or {})
+    options["process_revision_directives"] = with_enums(options.get("process_revision_directives"))
     run = Run(
         options=options,
         turn_timeout=migration_lock_timeout if migration_lock else None,
@@ -147,7 +155,8 @@ def run_migrations(
         databases = url if invocation.url is None else invocation.url
         first = canary if invocation.canary is None else invocation.canary
         if context.is_offline_mode():
-            _print_sql(find_targets(databases, only=invocation.only), options)
+            targets = find_targets(databases, only=invocation.only)
+            _print_sql(targets, options, invocation)
             return
         check_destination()
         given: object = context.config.attributes.get("connection")
@@ -158,7 +167,7 @@ def run_migrations(
             visit((ONLY,), invocation, partial(_migrate_given, given, run), has_canary=False)
 
 
-def _print_sql(targets: Sequence[Target], options: dict[str, Any]) -> None:
+def _print_sql(targets: Sequence[Target], options: dict[str, Any], invocation: Invocation) -> None:
     url = targets[0].url
     if any(each.url.get_backend_name() != url.get_backend_name() for each in targets):
         raise MigrationError(
@@ -170,8 +179,12 @@ def _print_sql(targets: Sequence[Target], options: dict[str, Any]) -> None:
         "literal_binds": True,
         "dialect_opts": {"paramstyle": "named"},
         "render_as_batch": url.get_backend_name() == "sqlite",
+        "transaction_per_migration": url.get_backend_name() == "postgresql",
     }
     context.configure(**{**defaults, **options})
+    invocation.databases = tuple(target.name for target in targets)
+    invocation.dialect = url.get_backend_name()
+    invocation.version_table = options.get("version_table", VERSION_TABLE)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -194,7 +207,7 @@ def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation) ->
             raise
 
     visit([*engines], invocation, migrate, has_canary=is_moving())
-    settle_comparison([*engines])
+    settle_comparison([*engines], keeps_empty=not invocation.drops_empty)
 
 
 def _look_where_it_is(engine: Engine | AsyncEngine, run: Run, recorder: Recorder) -> None:

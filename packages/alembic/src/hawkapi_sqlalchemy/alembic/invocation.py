@@ -26,6 +26,9 @@ __all__ = ["Databases", "Invocation", "Recorder", "invocation_of"]
 KEY = "hawkapi_sqlalchemy.alembic"
 """Where in Alembic's `config.attributes` the invocation stands."""
 
+VERSION_TABLE = "alembic_version"
+"""The name of Alembic's own table, unless `context.configure()` gets another."""
+
 type Databases = str | URL | Mapping[str, str | URL]
 type Kind = Literal["upgrade", "downgrade", "stamp", "other"]
 
@@ -49,6 +52,9 @@ class Invocation:
         databases: The names of all databases of the run, likewise; none as long as
             `env.py` has not called it.
         database: The name of the database under way, or of the last one, likewise.
+        dialect: The kind of database that SQL was written for, likewise.
+        version_table: The name of Alembic's own table in it, likewise.
+        drops_empty: A revision in which autogenerate has nothing to do is not wanted.
         is_stopped: No further database is wanted.
     """
 
@@ -61,6 +67,9 @@ class Invocation:
     results: list[MigrationResult] = field(default_factory=list[MigrationResult])
     databases: tuple[str, ...] = ()
     database: str = ""
+    dialect: str = ""
+    version_table: str = VERSION_TABLE
+    drops_empty: bool = False
     is_stopped: bool = False
 
     def start(self, database: str) -> "Recorder":

@@ -24,12 +24,14 @@ from hawkapi_sqlalchemy.alembic.results import (
     MigrationResult,
     Revision,
     SchemaCheck,
+    SqlScript,
 )
 from hawkapi_sqlalchemy.alembic.running import unknown_revisions
 
 __all__ = ["Migrations"]
 
-type Look = Callable[[Any, MigrationContext], None]
+type Look = Callable[[str, Any, MigrationContext], None]
+"""What is done with the name of a database, the revisions it is at, and Alembic's context."""
 
 
 class Migrations:
@@ -153,11 +155,10 @@ class Migrations:
         states: dict[str, DatabaseState] = {}
         script = ScriptDirectory.from_config(self._config)
 
-        def look(heads: Any, _: MigrationContext) -> None:
+        def look(name: str, heads: Any, _: MigrationContext) -> None:
             at = to_tuple(heads, default=())
             unknown = unknown_revisions(at)
             pending = () if unknown else _pending(script, at)
-            name = invocation.database
             states[name] = DatabaseState(
                 name, at, tuple(each.revision for each in pending), tuple(unknown)
             )
@@ -195,10 +196,9 @@ class Migrations:
         checks: dict[str, SchemaCheck] = {}
         script = ScriptDirectory.from_config(self._config)
 
-        def look(heads: Any, migrating: MigrationContext) -> None:
+        def look(name: str, heads: Any, migrating: MigrationContext) -> None:
             comparison = RevisionContext(self._config, script, dict(_COMPARE))
             comparison.run_autogenerate(heads, migrating)
-            name = invocation.database
             checks[name] = check_of(name, comparison.generated_revisions[-1].upgrade_ops_list[-1])
 
         invocation = self._look(script, look)
@@ -217,6 +217,93 @@ class Migrations:
         script = ScriptDirectory.from_config(self._config)
         return [_revision(each) for each in script.walk_revisions()]
 
+    def revision(
+        self,
+        message: str,
+        *,
+        autogenerate: bool = True,
+        head: str = "head",
+        splice: bool = False,
+        branch_label: str | None = None,
+        version_path: str | None = None,
+        revision_id: str | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> Revision | None:
+        """Write a new revision.
+
+        Args:
+            message: What it does, in a few words.
+            autogenerate: Whether to fill it with what the databases lack of the
+                models. They have to be at the newest revision. Default: yes.
+            head: The revision that it follows. Default: the newest.
+            splice: Whether `head` may be another than the newest. Default: no.
+            branch_label: A name for the branch that begins here.
+            version_path: The folder to write into, of several.
+            revision_id: Its identifier. Default: one that Alembic makes.
+            depends_on: Revisions of other branches that have to be applied before.
+
+        Returns:
+            The revision; `None` where autogenerate found nothing to do, and so
+            nothing was written.
+
+        Raises:
+            DatabasesFailedError: Some of several databases cannot be compared.
+            MigrationError: The databases do not all lack the same.
+            CommandError: What Alembic raises.
+        """
+        invocation = self._invocation("other")
+        invocation.drops_empty = autogenerate
+        with alembic_lock, lend(self._config, invocation):
+            made = command.revision(
+                self._config,
+                message,
+                autogenerate=autogenerate,
+                head=head,
+                splice=splice,
+                branch_label=branch_label,
+                version_path=version_path,
+                rev_id=revision_id,
+                # Alembic takes several, and says it takes one.
+                depends_on=[*depends_on] or None,  # pyright: ignore[reportArgumentType]
+            )
+        return _revision(made) if isinstance(made, Script) else None
+
+    def merge(
+        self,
+        revisions: Sequence[str] = ("heads",),
+        *,
+        message: str | None = None,
+        branch_label: str | None = None,
+        revision_id: str | None = None,
+    ) -> Revision:
+        """Write a revision that joins others, which are heads.
+
+        Args:
+            revisions: Those. Default: all heads.
+            message: What it does. Default: that it joins them.
+            branch_label: A name for the branch that begins here.
+            revision_id: Its identifier. Default: one that Alembic makes.
+
+        Raises:
+            MigrationError: There is one head alone.
+            CommandError: What Alembic raises.
+        """
+        heads = [each.revision for each in self.heads()]
+        if len(heads) < 2:  # what can be joined
+            raise MigrationError("the migration scripts have one head: there is nothing to join")
+        invocation = self._invocation("other")
+        with alembic_lock, lend(self._config, invocation):
+            made = command.merge(
+                self._config,
+                [*revisions],
+                message=message or f"join {' and '.join(heads)}",
+                branch_label=branch_label,
+                rev_id=revision_id,
+            )
+        if made is None:
+            raise MigrationError("Alembic wrote no revision")
+        return _revision(made)
+
     def sql(
         self, revision: str = "head", *, start: str | None = None, downgrade: bool = False
     ) -> str:
@@ -233,6 +320,21 @@ class Migrations:
             SQL of the databases' kind.
 
         Raises:
+            Exception: As `sql_script`.
+        """
+        return self.sql_script(revision, start=start, downgrade=downgrade).text
+
+    def sql_script(
+        self, revision: str = "head", *, start: str | None = None, downgrade: bool = False
+    ) -> SqlScript:
+        """Write out what would be executed, and tell for what kind of database.
+
+        Args:
+            revision: As for `sql`.
+            start: As for `sql`.
+            downgrade: As for `sql`.
+
+        Raises:
             MigrationError: The databases are of several kinds, or a downgrade has no
                 start.
             CommandError: What Alembic raises.
@@ -244,7 +346,8 @@ class Migrations:
         invocation = self._invocation("other")
         with alembic_lock, lend(self._config, invocation) as printed:
             run(self._config, between, sql=True)
-        return printed.getvalue()
+        _make_sure(invocation)
+        return SqlScript(invocation.dialect, printed.getvalue(), invocation.version_table)
 
     def stop(self) -> None:
         """Leave the databases that come after the one under way; may be called by any thread."""
@@ -287,7 +390,7 @@ class Migrations:
         invocation = self._invocation("other")
 
         def run(heads: Any, migrating: MigrationContext) -> list[Any]:
-            look(heads, migrating)
+            look(invocation.database, heads, migrating)
             return []
 
         with alembic_lock, lend(self._config, invocation):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DatabaseState", "MigrationResult", "Revision", "SchemaCheck"]
+__all__ = ["DatabaseState", "MigrationResult", "Revision", "SchemaCheck", "SqlScript"]
 
 
 @dataclass(frozen=True)
@@ -97,3 +97,18 @@ class Revision:
     message: str
     path: Path
     is_head: bool
+
+
+@dataclass(frozen=True)
+class SqlScript:
+    """What migrations would execute.
+
+    Attributes:
+        dialect: The kind of database it is for, as SQLAlchemy calls it.
+        text: The SQL.
+        version_table: The name of Alembic's own table in it.
+    """
+
+    dialect: str
+    text: str
+    version_table: str

@@ -13,15 +13,13 @@ from sqlalchemy import Connection
 from hawkapi_sqlalchemy.alembic.comparing import is_comparing
 from hawkapi_sqlalchemy.alembic.destinations import is_moving, is_relative
 from hawkapi_sqlalchemy.alembic.errors import UnknownDatabaseRevisionError
-from hawkapi_sqlalchemy.alembic.invocation import Recorder
+from hawkapi_sqlalchemy.alembic.invocation import VERSION_TABLE, Recorder
 from hawkapi_sqlalchemy.alembic.migration_lock import hold_migration_lock
 from hawkapi_sqlalchemy.alembic.retries import Progress, retry_locked
 from hawkapi_sqlalchemy.alembic.sqlite import check_foreign_keys, foreign_keys_off, violations
 from hawkapi_sqlalchemy.alembic.time_limits import set_time_limits
 
 __all__ = ["Run", "current_heads", "unknown_revisions"]
-
-_VERSION_TABLE = "alembic_version"
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class Run:
             lock_timeout=self.lock_timeout,
             statement_timeout=self.statement_timeout,
         )
-        progress = Progress(connection, options.get("version_table", _VERSION_TABLE))
+        progress = Progress(connection, options.get("version_table", VERSION_TABLE))
         options = _with_callback(options, progress.complete)
 
         def run() -> None:

@@ -1,5 +1,6 @@
 """SQLite: migrations in one transaction, and foreign keys that survive them."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,25 @@ type Violations = Counter[tuple[str, str]]
 
 EXPLICIT_DRIVERS = {"pysqlite", "aiosqlite"}
 """Drivers that leave transactions to us when connected with `isolation_level=None`."""
+
+
+async def connect_aiosqlite(*arguments: Any, **options: Any) -> Any:
+    """Open a connection of aiosqlite, and see its thread end if that fails.
+
+    The thread tells the event loop of its end, and complains aloud if the loop is
+    closed by then, as it is soon after a database that cannot be opened.
+    """
+    import aiosqlite
+
+    connection = aiosqlite.connect(*arguments, **options)
+    # As SQLAlchemy has it, which starts it in the same way.
+    thread = connection._thread  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.shield(asyncio.to_thread(thread.join))
+        raise
 
 
 def begin_explicitly(engine: Engine) -> None:
