@@ -1,7 +1,7 @@
 """Draw what `hawkapi-migrate` shows on a terminal: `python docs/terminal.py`.
 
-It runs the command on 32 databases, of which one is broken, and writes the picture of
-the guide.
+It runs the command on 32 databases, of which one is broken, and writes the picture
+of the guide.
 """
 
 import io

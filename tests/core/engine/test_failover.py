@@ -12,7 +12,10 @@ from dbservers.mariadb import MariaDBServer
 from dbservers.postgresql import PostgreSQLServer
 from dbservers.replication import PostgreSQLPair
 from hawkapi_sqlalchemy.core import Database, PrimaryUnavailableError
+from hawkapi_sqlalchemy.core import engine as engine_module
+from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of, is_retryable
+from hawkapi_sqlalchemy.core.sessions import end_session
 
 CREATE = text("CREATE TABLE t (x INTEGER)")
 INSERT = text("INSERT INTO t VALUES (1)")
@@ -150,3 +153,28 @@ async def test_a_mariadb_primary_made_read_only_is_given_up(
     async with database.session() as session:
         await session.execute(INSERT)
         assert await session.scalar(text("SELECT connection_id()")) > before
+
+
+@pytest.mark.dialects("postgresql")
+async def test_readers_who_connect_in_the_moment_of_a_demotion_connect_once_more(
+    counters: str, make_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old primary may have let them in, and would serve them for good."""
+    monkeypatch.setattr(engine_module, "_SECOND_LOOK", 0.2)
+    database: Database = make_database(counters, ping_after_idle=600.0)
+
+    async def reader() -> Any:
+        session = database.open(access=Access.READ)
+        driver = (await (await session.connection()).get_raw_connection()).driver_connection
+        await end_session(session)
+        return driver
+
+    before = await reader()
+    database.get().distrust_readers()
+    after = await reader()
+    assert after is not before
+    async with asyncio.timeout(20):
+        while await reader() is after:  # noqa: ASYNC110  # a pool tells nobody
+            await asyncio.sleep(0.01)
+    last = await reader()
+    assert await reader() is last

@@ -100,13 +100,17 @@ class Load:
         """Wait until each task was served so many times more, and by that server at last."""
         before = Counter(self.good)
         names = [*READERS, *(f"writer{n}" for n in range(WRITING))]
-        await until(
-            lambda: (
-                all(self.good[name] - before[name] >= times for name in names)
-                and set(self.ports.values()) == {port}
-            ),
-            3 * DEADLINE,
-        )
+        try:
+            await until(
+                lambda: (
+                    all(self.good[name] - before[name] >= times for name in names)
+                    and set(self.ports.values()) == {port}
+                ),
+                3 * DEADLINE,
+            )
+        except TimeoutError:
+            served = {name: self.good[name] - before[name] for name in names}
+            pytest.fail(f"served {served}, by {self.ports}, and not by {port} alone")
 
 
 @pytest.mark.parametrize("fail_over", [switch_over, crash, promote_first])

@@ -13,8 +13,7 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import ARRAY, Column, Enum, MetaData, text
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Enum, MetaData, text
 
 __all__ = ["with_enums"]
 
@@ -55,7 +54,7 @@ def _render_drop(context: AutogenContext, op: DropEnumOp) -> str:
 
 
 def _names(enum: Enum) -> list[str]:
-    schema = [f"schema={enum.schema!r}"] if enum.schema else []
+    schema = [f"schema={name!r}" for name in [_schema(enum)] if name]
     return [f"name={enum.name!r}", *schema]
 
 
@@ -119,7 +118,13 @@ def _by_name(enums: Iterable[Enum]) -> dict[tuple[str | None, str], Enum]:
 
 
 def _key(enum: Enum) -> tuple[str | None, str]:
-    return (enum.schema, str(enum.name))
+    return (_schema(enum), str(enum.name))
+
+
+def _schema(enum: Enum) -> str | None:
+    # SQLAlchemy's annotation of it is incomplete.
+    found: Any = enum
+    return found.schema
 
 
 def _enums_of(found: Iterable[Any]) -> tuple[list[Enum], list[Enum]]:
@@ -129,8 +134,8 @@ def _enums_of(found: Iterable[Any]) -> tuple[list[Enum], list[Enum]]:
     for each in found:
         match each:
             case ops.CreateTableOp():
-                columns = [column for column in each.columns if isinstance(column, Column)]
-                with_tables += _enums_in(columns)
+                # Constraints stand among the columns.
+                with_tables += _enums_in(each.columns)
             case ops.AddColumnOp():
                 with_columns += _enums_in([each.column])
             case ops.ModifyTableOps():
@@ -150,11 +155,10 @@ def _enums_of_models(context: MigrationContext) -> Iterator[Enum]:
             yield from _enums_in(table.columns)
 
 
-def _enums_in(columns: Iterable[Column[Any]]) -> Iterator[Enum]:
-    for column in columns:
-        kind: TypeEngine[Any] = column.type
-        if isinstance(kind, ARRAY):
-            kind = kind.item_type
+def _enums_in(items: Iterable[Any]) -> Iterator[Enum]:
+    for item in items:
+        kind: Any = getattr(item, "type", None)
+        kind = getattr(kind, "item_type", kind)  # that of an ARRAY
         if isinstance(kind, Enum) and kind.native_enum and kind.name:
             yield kind
 
@@ -172,5 +176,5 @@ def _uses(context: MigrationContext, enum: Enum) -> int | None:
             " WHERE t.typname = :name AND n.nspname = coalesce(:schema, current_schema())"
             " AND c.relkind IN ('r', 'p') AND NOT a.attisdropped"
         ),
-        {"name": enum.name, "schema": enum.schema},
+        {"name": enum.name, "schema": _schema(enum)},
     ).scalar_one()

@@ -22,6 +22,8 @@ from hawkapi_sqlalchemy.core.sessions import session_class, session_info, watch_
 __all__ = ["Engine", "create_engine"]
 
 _ABANDON_TIMEOUT = 5.0
+_SECOND_LOOK = 2.0
+"""Seconds from a primary's demotion to the second replacement of the readers' connections."""
 
 
 class Engine:
@@ -56,6 +58,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bind = Bind(config, name, self._policy)
         self._reading: Bind | None = None
+        self._second_look: asyncio.TimerHandle | None = None
         self.engine: AsyncEngine = self._bind.engine
         sync_engine = self.engine.sync_engine
         this = weakref.ref(self)
@@ -107,9 +110,19 @@ class Engine:
         return self._reading
 
     def distrust_readers(self) -> None:
-        """Have read-only sessions connect anew: theirs lead to a server that is primary no more."""
-        if self._reading is not None:
-            self._reading.distrust()
+        """Have read-only sessions connect anew: theirs lead to a server that is primary no more.
+
+        Once more some seconds later: in the moment of a switch-over the old primary may still let
+        in who asks for one that takes writes, and afterwards nobody would tell these sessions.
+        """
+        reading = self._reading
+        if reading is None:
+            return
+        reading.distrust()
+        if self._second_look is not None:
+            self._second_look.cancel()
+        loop = asyncio.get_running_loop()
+        self._second_look = loop.call_later(_SECOND_LOOK, reading.distrust)
 
     @property
     def _binds(self) -> list[Bind]:
@@ -276,6 +289,8 @@ class Engine:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
+        if self._second_look is not None:
+            self._second_look.cancel()
         async with contextlib.AsyncExitStack() as stack:
             # Each in any case, whichever of them fails.
             stack.callback(self._policy.close)
