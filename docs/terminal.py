@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _make_project(folder: Path) -> None:
-    _run(folder, "init --quiet")
+    _run(folder, "init")
     (folder / "migrations/env.py").write_text(ENV)
     tables = 'op.create_table({!r}, sa.Column("id", sa.Integer, primary_key=True))'
     for revision, down, upgrade in (
@@ -82,6 +82,8 @@ def _run(folder: Path, words: str) -> str:
         "-m",
         "hawkapi_sqlalchemy.alembic.command_line",
         *words.split(),
+        # On a terminal the progress is gone at the end.
+        "--quiet",
     ]
     env = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     process = subprocess.Popen(  # noqa: S603  # no shell, and words of ours

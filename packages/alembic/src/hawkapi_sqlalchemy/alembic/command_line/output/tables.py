@@ -35,6 +35,7 @@ from hawkapi_sqlalchemy.alembic.results import (
 
 __all__ = ["RichOutput"]
 
+_NUMBERS = {"migrations", "pending", "seconds"}
 _GOOD = "[green]✓[/]"
 _BAD = "[red]✗[/]"
 _NOT_YET = "[yellow]•[/]"
@@ -62,7 +63,9 @@ class RichOutput(PlainOutput):
 
     @override
     def event(self, event: Event) -> None:
-        if self._quiet:
+        if self._quiet or not self._errors.is_terminal:
+            # Into a file go lines.
+            super().event(event)
             return
         progress = self._begin()
         match event:
@@ -98,15 +101,17 @@ class RichOutput(PlainOutput):
         for name in not_attempted:
             table.add_row(_NOT_YET, escape(name), "", "", "not attempted", "")
         self._console.print(table)
+        several = len(results) + len(not_attempted) > 1
         for each in results:
-            if each.error is not None:
+            # That of one database alone is told at the end.
+            if each.error is not None and several:
                 where = f" at revision [bold]{escape(each.failed_at)}[/]" if each.failed_at else ""
                 self._console.print(
                     f"{_BAD} [bold]{escape(each.database)}[/] failed{where}: "
                     f"{escape(describe(each.error))}",
                     soft_wrap=True,
                 )
-        if len(results) + len(not_attempted) > 1:
+        if several:
             self._console.print(summary(results, not_attempted))
 
     @override
@@ -227,7 +232,8 @@ class RichOutput(PlainOutput):
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        justify = "right" if column in _NUMBERS else "left"
+        table.add_column(column, overflow="fold", justify=justify)
     return table
 
 
