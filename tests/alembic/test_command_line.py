@@ -1,5 +1,6 @@
 """`hawkapi-migrate`, as a process of its own."""
 
+import json
 import os
 import pty
 import re
@@ -33,6 +34,16 @@ def test_from_nothing_to_a_migrated_database(shop: Shell) -> None:
     assert "-> -" in shop("downgrade", "base")
     assert "primary: -" in shop("current")
     shop("check", status=1)
+
+
+def test_as_a_process_it_answers_its_status_and_nothing_but_the_document(shop: Shell) -> None:
+    shop("revision", "-m", "first tables")
+    for words, status in ((["upgrade"], 0), (["upgrade", "nosuch"], 1), (["nosuch"], 2)):
+        process = shop.start(*words, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output, errors = process.communicate(timeout=LONG_ENOUGH)
+        assert process.returncode == status
+        assert status == 2 or json.loads(output)["ok"] is (status == 0)
+        assert "Traceback" not in errors
 
 
 def test_the_project_that_is_made_passes_its_own_lint(shop: Shell, dialect: str) -> None:

@@ -38,7 +38,9 @@ def test_the_quickstarts_migrations_pass_what_pytest_alembic_asks(
 ) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST.format(ini=str(QUICKSTART / "alembic.ini")))
     (tmp_path / "test_migrations.py").write_text(TESTS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
         cwd=tmp_path,

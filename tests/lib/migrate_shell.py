@@ -1,18 +1,29 @@
-"""`hawkapi-migrate`, called as a process of its own."""
+"""`hawkapi-migrate`, called in this process or as one of its own."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from click.testing import CliRunner
+
+from hawkapi_sqlalchemy.alembic.command_line import main
 
 LONG_ENOUGH = 60.0
 MODELS = """
-from hawkapi_sqlalchemy.mixins import Base
-from sqlalchemy import ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column
+from hawkapi_sqlalchemy.mixins.naming import naming_convention
+from sqlalchemy import ForeignKey, MetaData, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=naming_convention())
 
 
 class Pet(Base):
@@ -34,20 +45,36 @@ class Shell:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict[str, str])
+    errors: str = ""
+
+    def __call__(self, *words: str, status: int = 0) -> str:
+        """Call it in this process, and answer what stands on the standard output."""
+        with self._here():
+            done = CliRunner().invoke(main, words, prog_name="hawkapi-migrate")
+        self.errors = done.stderr
+        assert done.exit_code == status, done.output
+        assert "Traceback" not in done.output
+        return done.stdout
+
+    def json(self, *words: str, status: int = 0) -> Any:
+        return json.loads(self(*words, "--json", status=status))
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start it as a process."""
         command = [sys.executable, "-m", "hawkapi_sqlalchemy.alembic.command_line", *words]
         return subprocess.Popen(
             command, cwd=self.folder, env={**os.environ, **self.env}, text=True, **options
         )
 
-    def __call__(self, *words: str, status: int = 0) -> str:
-        """Call it, and answer what stands on the standard output."""
-        process = self.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        output, self.errors = process.communicate(timeout=LONG_ENOUGH)
-        assert process.returncode == status, output + self.errors
-        assert "Traceback" not in self.errors
-        return output
-
-    def json(self, *words: str, status: int = 0) -> Any:
-        return json.loads(self(*words, "--json", status=status))
+    @contextlib.contextmanager
+    def _here(self) -> Iterator[None]:
+        """Be where a process of its own would be: what it imports is forgotten."""
+        path = [*sys.path]
+        with contextlib.chdir(self.folder), mock.patch.dict(os.environ, self.env):
+            try:
+                yield
+            finally:
+                sys.path[:] = path
+                sys.modules.pop("shop_models", None)
+                # Finders of a relative path keep the folder in which they were made.
+                sys.path_importer_cache.clear()
