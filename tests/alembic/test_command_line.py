@@ -21,7 +21,7 @@ def test_from_nothing_to_a_migrated_database(shop: Shell) -> None:
     assert "status" in shop("--help")
     assert "primary: -, up to date" in shop("status")
     written = shop("revision", "-m", "first tables")
-    assert re.search(r"written: migrations/versions/\d{8}_\d{4}_first_tables_\w+\.py", written)
+    assert re.search(r"written: migrations/versions/\d{8}_\d{6}_first_tables_\w+\.py", written)
     assert "primary: -, 1 migration pending" in shop("status")
     shop("status", "--check", status=3)
     assert "(1 migration)" in shop("upgrade")
@@ -107,8 +107,13 @@ def test_stamp_and_a_revision_of_ones_own(shop: Shell) -> None:
     shop("revision", "--empty", "-m", "two", "--rev-id", "two")
     assert "- -> one" in shop("stamp", "one")
     assert "one -> two" in shop("stamp")
-    assert "two -> -" in shop("stamp", "base")
-    shop("stamp", status=0)
+    assert "two -> one" in shop("downgrade", "-1")
+    shop("stamp", "two")
+    assert "two -> -" in shop("downgrade", "--quiet", "-2")
+    for wrong in ("--nosuch", "-x1", ""):
+        shop("downgrade", wrong, status=2)
+    assert "no revision 'nope'" in (shop("stamp", "one", "nope", status=1) or shop.errors)
+    assert "no revision 'nope'" in (shop("upgrade", "nope+1", status=1) or shop.errors)
 
 
 @pytest.mark.dialects("sqlite")
@@ -169,6 +174,24 @@ def test_of_several_databases_the_broken_one_is_named(shards: Shell) -> None:
     }
     assert "nothing to do" in shards("upgrade", "-d", "shard_0", "-d", "shard_2")
     shards("status", "--check", status=3)
+    assert 'raise RuntimeError("no space left")' not in shards.errors
+    shards("upgrade", "--verbose", status=1)
+    assert 'raise RuntimeError("no space left")' in shards.errors
+
+
+@pytest.mark.dialects("sqlite")
+def test_one_that_cannot_be_asked_is_named_by_every_command(shards: Shell) -> None:
+    env = shards.folder / "migrations/env.py"
+    env.write_text(
+        "import sqlalchemy\nfrom hawkapi_sqlalchemy.alembic import run_migrations\n"
+        "run_migrations(sqlalchemy.MetaData(), {'here': 'sqlite+aiosqlite:///here.db',"
+        " 'gone': 'sqlite+aiosqlite:////nowhere/at/all.db'})\n"
+    )
+    assert "gone: cannot connect to " in (shards("revision", "-m", "x", status=1) or shards.errors)
+    for words in (["status"], ["current"], ["check"], ["revision", "-m", "x"]):
+        answer = shards.json(*words, status=1)
+        assert (answer["ok"], answer["error"]["type"]) == (False, "DatabasesFailedError")
+        assert "gone" in json.dumps(answer)
 
 
 def test_a_canary_that_fails_ends_it(shards: Shell) -> None:

@@ -18,6 +18,7 @@ BAD = {
     "drop-table": 'op.drop_table("pets")',
     "rename-column": 'op.execute("ALTER TABLE pets RENAME COLUMN name TO title")',
     "rename-table": 'op.rename_table("pets", "animals")',
+    "truncate-table": 'op.execute("TRUNCATE TABLE pets")',
     "unnamed-constraint": 'op.create_table("t", sa.Column("a", sa.Integer, unique=True))',
 }
 BAD_ON_POSTGRESQL = {
@@ -31,6 +32,18 @@ BAD_ON_MARIADB = {
     "rename-column": (
         'op.alter_column("pets", "name", new_column_name="t", existing_type=sa.String(50))'
     ),
+}
+STATEMENTS = {
+    'ALTER TABLE "old pets" DROP COLUMN name': ["drop-column"],
+    "ALTER TABLE pets ADD COLUMN a INTEGER, DROP COLUMN name": ["drop-column"],
+    "ALTER TABLE pets ADD COLUMN a NUMERIC(3, 2) DEFAULT 0 NOT NULL": [],
+    "ALTER TABLE pets ADD a INTEGER NOT NULL, ADD b INTEGER NOT NULL": ["adding-required-column"],
+    "ALTER TABLE pets DROP name": ["drop-column"],
+    "ALTER TABLE pets DROP CONSTRAINT ck": [],
+    "RENAME TABLE pets TO animals": ["rename-table"],
+    'ALTER TABLE pets ADD COLUMN "default" INTEGER NOT NULL': ["adding-required-column"],
+    "DROP TABLE my_alembic_version_log": ["drop-table"],
+    "/* lint: ignore drop-table, drop-column */ DROP TABLE pets": [],
 }
 GOOD = [
     ADD.format("nullable=True"),
@@ -98,6 +111,17 @@ def test_what_is_not_dangerous(rules_of: Any, upgrade: str) -> None:
 @pytest.mark.parametrize("upgrade", GOOD_ON_POSTGRESQL)
 def test_what_is_not_dangerous_on_postgresql(rules_of: Any, upgrade: str) -> None:
     assert rules_of(upgrade) == []
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_statements_as_people_write_them(rules_of: Any, statement: str) -> None:
+    assert rules_of(f"op.execute({statement!r})") == STATEMENTS[statement]
+
+
+@pytest.mark.dialects("mariadb")
+def test_a_changed_column_that_keeps_its_name_is_not_renamed(rules_of: Any) -> None:
+    statement = "ALTER TABLE pets CHANGE COLUMN name name BIGINT"
+    assert rules_of(f"op.execute({statement!r})") == ["type-change"]
 
 
 def test_every_rule_of_ours_is_in_the_help() -> None:

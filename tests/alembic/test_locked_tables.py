@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,3 +275,78 @@ def test_without_limits_the_servers_own_hold(migrated: Any) -> None:
     )
     migrated.upgrade()
     assert ("0",) in migrated.rows("SELECT name FROM pets")
+
+
+@pytest.mark.dialects("sqlite")
+def test_a_commit_that_stores_the_beginning_of_the_next_migration_too(
+    empty_project: Any, tmp_path: Path
+) -> None:
+    """A run is one transaction on SQLite, which a block in AUTOCOMMIT ends."""
+    free = tmp_path / "free"
+    empty_project.add("one", 'op.create_table("log", sa.Column("n", sa.Integer))')
+    empty_project.add(
+        "two",
+        f"""
+        import pathlib, sqlite3
+        op.execute("INSERT INTO log VALUES (1)")
+        with op.get_context().autocommit_block():
+            pass
+        if not pathlib.Path({str(free)!r}).exists():
+            pathlib.Path({str(free)!r}).touch()
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise sa.exc.OperationalError("INSERT", None, error)
+        op.execute("INSERT INTO log VALUES (3)")
+        """,
+        after="one",
+    )
+    with pytest.raises(TableLockedError) as caught:
+        empty_project.upgrade()
+    assert caught.value.is_partial
+    assert empty_project.rows("SELECT n FROM log") == [(1,)]
+
+
+@pytest.mark.dialects("postgresql")
+def test_an_index_that_is_built_concurrently_waits_for_old_transactions_beyond_the_limit(
+    migrated: Any,
+) -> None:
+    """Given up it would be left there, invalid."""
+    migrated.options["lock_timeout"] = 0.3
+    migrated.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.create_index("ix", "pets", ["name"], postgresql_concurrently=True)
+        """,
+        after="one",
+    )
+    with transaction(migrated.url, READS["postgresql"]) as done:
+        timer = threading.Timer(1.5, done.set)
+        timer.start()
+        migrated.upgrade()
+        timer.join()
+    assert migrated.rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass") == [
+        (True,)
+    ]
+    migrated.add("three", ADD, after="two")
+    with transaction(migrated.url, READS["postgresql"]), pytest.raises(TableLockedError):
+        migrated.upgrade()
+
+
+@pytest.mark.dialects("postgresql")
+def test_an_index_that_failed_while_it_was_built_concurrently_is_not_tried_again(
+    migrated: Any,
+) -> None:
+    migrated.add(
+        "two",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("CREATE INDEX CONCURRENTLY ix ON pets (name)")
+        raise sa.exc.OperationalError("", None, type("E", (Exception,), {"sqlstate": "55P03"})())
+        """,
+        after="one",
+    )
+    with pytest.raises(TableLockedError) as caught:
+        migrated.upgrade()
+    assert caught.value.is_partial
+    assert caught.value.attempts == 1

@@ -134,6 +134,7 @@ def test_a_canary_can_be_named(shards: Any) -> None:
 
 
 def test_some_of_them_can_be_chosen(shards: Any) -> None:
+    shards.options = {"canary": "shard_0"}
     results = Migrations(shards.config, databases=["shard_3", "shard_1"]).upgrade()
     assert [each.database for each in results] == ["shard_1", "shard_3"]
     assert places(shards)["shard_0"] == ()
@@ -144,6 +145,19 @@ def test_some_of_them_can_be_chosen(shards: Any) -> None:
 def test_a_name_that_is_none_is_refused_with_those_there_are(shards: Any, chosen: Any) -> None:
     with pytest.raises(MigrationError, match="no database 'shard_9'; there are 'shard_0', "):
         Migrations(shards.config, **chosen).upgrade()
+
+
+@pytest.mark.dialects("sqlite")
+def test_a_canary_of_env_py_is_passed_over_where_it_is_not_wanted(
+    shards: Any, new_database_url: Any
+) -> None:
+    shards.options = {"canary": "shard_0"}
+    (state,) = Migrations(shards.config, databases=["shard_1"]).current()
+    assert state.database == "shard_1"
+    (state,) = Migrations(shards.config, url=new_database_url()).current()
+    assert state.database == "primary"
+    with pytest.raises(MigrationError, match="not among the databases that were chosen"):
+        Migrations(shards.config, databases=["shard_1"], canary="shard_0").current()
 
 
 @pytest.mark.dialects("sqlite")
@@ -172,7 +186,7 @@ def test_alembics_own_commands_go_to_all_of_them(shards: Any) -> None:
     ]
     spoil(shards, "shard_2")
     command.downgrade(shards.config, "one")
-    with pytest.raises(DatabasesFailedError, match="shard_2"):
+    with pytest.raises(DatabasesFailedError, match="shard_2: revision two: "):
         shards.upgrade()
     assert set(places(shards).values()) == {("one",), ("two",)}
 
@@ -205,7 +219,7 @@ def test_a_check_names_the_database_that_differs(drifted: Any) -> None:
 def test_a_check_of_one_that_is_behind_says_so(drifted: Any) -> None:
     Migrations(drifted.config, databases=["shard_1"]).downgrade("one")
     checks = {each.database: each for each in Migrations(drifted.config).check()}
-    assert "not up to date" in str(checks["shard_1"].error)
+    assert "is at one, and not at the newest one, two" in str(checks["shard_1"].error)
     assert checks["shard_2"].differences == ("remove column pets.age",)
 
 

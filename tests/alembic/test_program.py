@@ -4,11 +4,16 @@ import asyncio
 import inspect
 import io
 import logging
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.util import CommandError
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from hawkapi_sqlalchemy.alembic import (
     AsyncMigrations,
@@ -78,6 +83,94 @@ def test_a_failed_upgrade_is_told_with_what_of_it_is_stored(two: Any, dialect: s
     assert result.applied == stored
     assert result.to == stored[-1:]
     assert [each.current for each in Migrations(two.config).current()] == [stored[-1:]]
+
+
+@pytest.mark.dialects("postgresql")
+def test_of_a_relative_destination_what_is_stored_is_told_too(two: Any) -> None:
+    two.add("three", "op.execute('not sql')", "op.execute('not sql')", after="two")
+    two.add("four", "pass", after="three")
+    ended: list[Any] = []
+
+    def hear(event: Any) -> None:
+        if isinstance(event, DatabaseEnded):
+            ended.append(event.result)
+
+    migrations = Migrations(two.config)
+    migrations.upgrade("one")
+    with pytest.raises(Exception, match=r"(?i)syntax"):
+        migrations.upgrade("+2", on_event=hear)
+    migrations.stamp("four")
+    with pytest.raises(Exception, match=r"(?i)syntax"):
+        migrations.downgrade("-2", on_event=hear)
+    up, down = ended
+    assert (up.from_, up.to, up.applied, up.failed_at) == (("one",), ("two",), ("two",), "three")
+    assert (down.from_, down.to, down.applied) == (("four",), ("three",), ("four",))
+    assert down.failed_at == "three"
+
+
+@pytest.mark.dialects("sqlite")
+def test_a_command_inside_another_one_is_refused(two: Any) -> None:
+    migrations = Migrations(two.config)
+    refused: list[Exception] = []
+
+    def hear(event: Any) -> None:
+        with pytest.raises(MigrationError, match="call it afterwards") as caught:
+            migrations.current()
+        refused.append(caught.value)
+
+    (result,) = migrations.upgrade(on_event=hear)
+    assert result.to == ("two",)
+    assert len(refused) == 5
+    assert migrations.current()[0].is_at_head
+
+
+@pytest.mark.dialects("sqlite")
+def test_a_hook_that_takes_empty_revisions_away(two: Any) -> None:
+    """As Alembic's cookbook has it."""
+
+    def hook(_: Any, __: Any, directives: list[Any]) -> None:
+        if directives and directives[0].upgrade_ops.is_empty():
+            directives[:] = []
+
+    two.metadata = MetaData()
+    two.options = {
+        "configure_kwargs": {
+            "process_revision_directives": hook,
+            "include_name": lambda name, *_: name is None,
+        }
+    }
+    migrations = Migrations(two.config)
+    migrations.upgrade()
+    assert migrations.revision("nothing") is None
+    assert migrations.check()[0].differences == ()
+    command.revision(two.config, "nothing", autogenerate=True)
+    assert len(migrations.history()) == 2
+
+
+@pytest.mark.dialects("sqlite")
+def test_over_a_given_engine_an_empty_revision_is_not_written_either(two: Any) -> None:
+    two.metadata = MetaData()
+    two.options = {"configure_kwargs": {"include_name": lambda name, *_: name is None}}
+    Migrations(two.config).upgrade()
+    two.connection = create_async_engine(two.url, poolclass=NullPool)
+    assert Migrations(two.config).revision("nothing") is None
+
+
+@pytest.mark.dialects("sqlite")
+def test_a_look_waits_for_no_writer(two: Any, tmp_path: Path) -> None:
+    """Nor for a foreign key that SQLite cannot check."""
+    migrations = Migrations(two.config)
+    migrations.upgrade("one")
+    with sqlite3.connect(tmp_path / "database.sqlite", isolation_level=None) as writer:
+        writer.execute("CREATE TABLE bad (name TEXT REFERENCES pets (name))")
+        writer.execute("INSERT INTO bad VALUES ('Rex')")
+        writer.execute("BEGIN IMMEDIATE")
+        (state,) = migrations.current()
+        writer.execute("ROLLBACK")
+    assert (state.error, state.current) == (None, ("one",))
+    (result,) = migrations.upgrade()
+    assert result.to == ("two",)
+    writer.close()
 
 
 def test_events_tell_how_far_it_is(two: Any) -> None:
@@ -204,9 +297,9 @@ def test_a_url_stands_in_for_that_of_env_py(two: Any, database_url: str) -> None
 @pytest.mark.dialects("sqlite")
 def test_an_env_py_that_does_not_call_us_is_told(two: Any) -> None:
     (two.folder / "env.py").write_text("")
-    for command in (Migrations(two.config).upgrade, Migrations(two.config).current):
+    for call in (Migrations(two.config).upgrade, Migrations(two.config).current):
         with pytest.raises(MigrationError, match="did not call run_migrations"):
-            command()
+            call()
 
 
 async def test_commands_can_be_awaited_while_the_loop_goes_on(two: Any) -> None:
@@ -248,6 +341,7 @@ async def test_a_cancelled_upgrade_ends_with_the_database_under_way(
             await asyncio.sleep(0.01)
         upgrade.cancel()
         await asyncio.sleep(0)
+        upgrade.cancel()
         go_on.touch()
         with pytest.raises(asyncio.CancelledError):
             await upgrade
@@ -255,8 +349,41 @@ async def test_a_cancelled_upgrade_ends_with_the_database_under_way(
     assert states == {"first": ("three",), "second": ()}
 
 
+@pytest.mark.dialects("sqlite")
+async def test_another_call_that_is_cancelled_stops_nobody(
+    two: Any, new_database_url: Any, tmp_path: Path
+) -> None:
+    """A health check beside the upgrade, for instance, which waits for its turn."""
+    begun, go_on = tmp_path / "begun", tmp_path / "go_on"
+    two.add(
+        "three",
+        f"""
+        import pathlib, time
+        pathlib.Path({str(begun)!r}).touch()
+        deadline = time.monotonic() + 30
+        while not pathlib.Path({str(go_on)!r}).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        """,
+        after="two",
+    )
+    two.url = {"first": new_database_url(), "second": new_database_url()}
+    migrations = AsyncMigrations(Migrations(two.config))
+    upgrade = asyncio.ensure_future(migrations.upgrade())
+    async with asyncio.timeout(30):
+        while not begun.exists():  # noqa: ASYNC110  # a migration, in a thread, makes the file
+            await asyncio.sleep(0.01)
+        look = asyncio.ensure_future(migrations.current())
+        await asyncio.sleep(0)
+        look.cancel()
+        go_on.touch()
+        with pytest.raises(asyncio.CancelledError):
+            await look
+        results = await upgrade
+    assert [each.to for each in results] == [("three",), ("three",)]
+
+
 def test_every_command_can_be_awaited() -> None:
-    public = {name for name in vars(Migrations) if not name.startswith("_")} - {"stop"}
+    public = {name for name in vars(Migrations) if not name.startswith("_")}
     awaited = {
         name for name, value in vars(AsyncMigrations).items() if inspect.iscoroutinefunction(value)
     }

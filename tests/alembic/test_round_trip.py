@@ -4,7 +4,16 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from sqlalchemy import CheckConstraint, Column, ForeignKey, String, inspect, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    String,
+    Table,
+    TypeDecorator,
+    inspect,
+    text,
+)
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -199,3 +208,38 @@ def enums(project: Any) -> set[str] | None:
         return {each["name"] for each in inspect(connection).get_enums()}
 
     return project.run(look)
+
+
+def test_a_table_that_uses_a_type_which_is_there(written: Any) -> None:
+    """Made by an earlier run: SQLAlchemy remembers those of the same run alone."""
+    Migrations(written.config).upgrade()
+    metadata = models(renamed=True)
+    Table("moods", metadata, Column("mood", EnumType(Mood, name="mood")))
+    Table("shared", metadata, Column("tag", Tag()))
+    written.metadata = metadata
+    written.options = {
+        "configure_kwargs": {
+            "render_item": lambda _, item, __: repr(item) if isinstance(item, Tag) else False
+        }
+    }
+    migrations = Migrations(written.config)
+    made = migrations.revision("moods", revision_id="three")
+    assert made is not None
+    for _ in range(2):
+        migrations.upgrade()
+        assert enums(written) in ({"mood", "toy_state", "tag"}, None)
+        migrations.downgrade("two")
+        assert enums(written) in ({"mood", "toy_state"}, None)
+    migrations.downgrade("base")
+    assert enums(written) in (set(), None)
+    migrations.upgrade()
+
+
+class Tag(TypeDecorator[str]):
+    """An ENUM below a type of the application's own."""
+
+    impl = EnumType("red", "blue", name="tag")
+    cache_ok = True
+
+    def __repr__(self) -> str:
+        return "sa.Enum('red', 'blue', name='tag')"

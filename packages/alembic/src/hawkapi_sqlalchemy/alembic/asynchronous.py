@@ -1,13 +1,19 @@
 """The same commands, to be awaited."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate
 
+from hawkapi_sqlalchemy.alembic.errors import describe
 from hawkapi_sqlalchemy.alembic.program import Migrations
+from hawkapi_sqlalchemy.alembic.stopping import stoppable
 
 __all__ = ["AsyncMigrations"]
+
+logger = logging.getLogger("hawkapi_sqlalchemy.alembic")
 
 
 def _in_thread[**P, T](
@@ -15,21 +21,29 @@ def _in_thread[**P, T](
 ) -> Callable[Concatenate["AsyncMigrations", P], Coroutine[Any, Any, T]]:
     @wraps(command)
     async def run(self: "AsyncMigrations", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        migrations = self.migrations
-        work = asyncio.ensure_future(asyncio.to_thread(command, migrations, *args, **kwargs))
-        while True:
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                if work.done():
-                    raise
-                # A migration that is cut off may be stored by half: it is let end, and what
-                # comes after it is left.
-                migrations.stop()
-                await asyncio.wait([work])
-                raise
+        with stoppable() as stop:
+            # The thread gets a copy of the context, and so hears of this wish alone.
+            work = asyncio.ensure_future(
+                asyncio.to_thread(command, self.migrations, *args, **kwargs)
+            )
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await _end_of(work)
+            raise
 
     return run
+
+
+async def _end_of(work: asyncio.Future[Any]) -> None:
+    # A migration that is cut off may be stored by half: it is let end, however often its caller
+    # is cancelled.
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    if error := work.exception():
+        logger.warning("a cancelled command failed: %s", describe(error))
 
 
 class AsyncMigrations:

@@ -10,7 +10,13 @@ from alembic.operations.ops import UpgradeOps
 from hawkapi_sqlalchemy.alembic.errors import MigrationError, SchemaDifferenceError
 from hawkapi_sqlalchemy.alembic.results import SchemaCheck
 
-__all__ = ["check_of", "is_comparing", "settle_comparison"]
+__all__ = [
+    "autogenerates",
+    "check_of",
+    "is_comparing",
+    "make_sure_it_is_at_head",
+    "settle_comparison",
+]
 
 
 def check_of(database: str, found: UpgradeOps) -> SchemaCheck:
@@ -47,10 +53,36 @@ def settle_comparison(databases: Sequence[str], *, keeps_empty: bool) -> None:
     revision_context = _revision_context()
     if revision_context is None:
         return
-    if len(databases) > 1:
+    scripts = revision_context.generated_revisions
+    # A hook of the application's may have taken it away.
+    if scripts and len(databases) > 1:
         _join(revision_context, databases)
-    if not keeps_empty and revision_context.generated_revisions[-1].upgrade_ops_list[0].is_empty():
-        revision_context.generated_revisions.clear()
+    if scripts and not keeps_empty and scripts[-1].upgrade_ops_list[0].is_empty():
+        scripts.clear()
+
+
+def autogenerates() -> bool:
+    """Tell whether the command compares databases with the models."""
+    revision_context = _revision_context()
+    return revision_context is not None and bool(revision_context.command_args["autogenerate"])
+
+
+def make_sure_it_is_at_head(heads: Sequence[str]) -> None:
+    """Refuse to compare a database that is not at the newest revision.
+
+    Args:
+        heads: The revisions it is at.
+
+    Raises:
+        MigrationError: It is behind, and what it lacks would be found as a difference.
+    """
+    newest = context.script.get_heads()
+    if set(heads) != set(newest) and {*heads, *newest}:
+        at = f"is at {', '.join(heads)}" if heads else "has no revision"
+        raise MigrationError(
+            f"the database {at}, and not at the newest one, {', '.join(newest)}: upgrade it "
+            "first; what it lacks would be found as a difference"
+        )
 
 
 def _join(revision_context: RevisionContext, databases: Sequence[str]) -> None:

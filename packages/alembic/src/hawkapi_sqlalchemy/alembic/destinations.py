@@ -1,6 +1,7 @@
 """Where a command goes to, looked at before any database is."""
 
 import re
+from collections.abc import Sequence
 
 from alembic import context
 from alembic.script.revision import MultipleHeads, ResolutionError
@@ -33,8 +34,12 @@ def is_relative() -> bool:
         return False
 
 
-def check_destination() -> None:
+def check_destination(asked: Sequence[str] = ()) -> None:
     """Look the destination up in the migration scripts.
+
+    Args:
+        asked: What was asked for, as far as that is known: Alembic answers one revision of
+            several, and none that others are counted from.
 
     Raises:
         UnknownRevisionError: They do not have it.
@@ -42,10 +47,10 @@ def check_destination() -> None:
         CommandError: It is wrong in another way.
     """
     try:
-        found = context.get_revision_argument()
-        if found is not None and not is_relative():
-            # Of several that `stamp` was given, nobody has looked at each.
-            context.script.get_revisions(found)
+        context.get_revision_argument()
+        for each in asked:
+            if base := _RELATIVE.sub("", each):
+                context.script.get_revisions(base)
     except KeyError:
         return
     except CommandError as error:

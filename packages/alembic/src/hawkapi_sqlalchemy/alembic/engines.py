@@ -43,8 +43,13 @@ def parse_url(url: str | URL) -> URL:
     return parsed
 
 
-def migration_engine(url: URL) -> Engine | AsyncEngine:
+def migration_engine(url: URL, *, writes: bool = True) -> Engine | AsyncEngine:
     """Make the engine that `url` asks for, without a pool.
+
+    Args:
+        url: The database.
+        writes: Whether something will be changed. On SQLite a transaction then
+            takes the write lock when it begins.
 
     Returns:
         An `AsyncEngine` if the driver is an async one.
@@ -63,7 +68,8 @@ def migration_engine(url: URL) -> Engine | AsyncEngine:
     except ModuleNotFoundError as error:
         raise _driver_error(url) from error
     if explicit:
-        begin_explicitly(engine.sync_engine if isinstance(engine, AsyncEngine) else engine)
+        sync_engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        begin_explicitly(sync_engine, "BEGIN IMMEDIATE" if writes else "BEGIN")
     return engine
 
 

@@ -7,15 +7,16 @@ there. For a column that is added it makes none at all.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Enum, MetaData, text
+from sqlalchemy import Connection, Enum, MetaData, text
+from sqlalchemy.dialects.postgresql import ENUM
 
-__all__ = ["with_enums"]
+__all__ = ["reuse_enums", "with_enums"]
 
 type Directives = Callable[[MigrationContext, Any, list[Any]], None]
 
@@ -69,21 +70,68 @@ def _render(context: AutogenContext, arguments: list[str], action: str) -> str:
     )
 
 
-def with_enums(given: Directives | None) -> Directives:
+class _ExistingTypes(set[tuple[str | None, str]]):
+    """The types that a table need not make because they are there."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __contains__(self, key: object) -> bool:
+        match key:
+            case (str() | None as schema, str() as name):
+                found = self._connection.execute(
+                    text(
+                        "SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+                        " WHERE t.typname = :name AND n.nspname = coalesce(:schema,"
+                        " current_schema())"
+                    ),
+                    {"name": name, "schema": schema},
+                )
+                return found.first() is not None
+            case _:
+                return False
+
+
+def reuse_enums(context: MigrationContext) -> None:
+    """Have tables of a migration use the types that are there, instead of making them again.
+
+    SQLAlchemy remembers which types were made in a run, and no more: a table whose type an earlier
+    run has made would fail. The name of that memory is SQLAlchemy's own, see `NamedType` of
+    its PostgreSQL dialect; without it nothing is reused.
+
+    Args:
+        context: The run's.
+    """
+    connection = context.connection
+    if connection is not None and not context.as_sql and context.dialect.name == "postgresql":
+        memory = cast("dict[str, Any]", context.impl.memo)  # pyright: ignore[reportUnknownMemberType]
+        memory[f"pg_{ENUM.__visit_name__}"] = _ExistingTypes(connection)
+
+
+def with_enums(
+    given: Directives | None, *, on_emptied: Callable[[], None] = lambda: None
+) -> Directives:
     """Answer a `process_revision_directives` that completes what autogenerate found.
 
     Models and databases are left as they are.
 
     Args:
         given: The application's own, called afterwards.
+        on_emptied: Called where that took away a revision in which there is nothing to do.
+            It is put back meanwhile: with several databases Alembic needs it for the next one.
     """
 
     def process(context: MigrationContext, revision: Any, directives: list[Any]) -> None:
         for script in directives:
             # With several databases there is a list for each, and this one's is the last.
             _complete(context, script.upgrade_ops_list[-1], script.downgrade_ops_list[-1])
+        before = [*directives]
         if given is not None:
             given(context, revision, directives)
+        if not directives and all(each.upgrade_ops_list[-1].is_empty() for each in before):
+            directives[:] = before
+            on_emptied()
 
     return process
 
@@ -158,7 +206,8 @@ def _enums_of_models(context: MigrationContext) -> Iterator[Enum]:
 def _enums_in(items: Iterable[Any]) -> Iterator[Enum]:
     for item in items:
         kind: Any = getattr(item, "type", None)
-        kind = getattr(kind, "item_type", kind)  # that of an ARRAY
+        while inner := getattr(kind, "item_type", None) or getattr(kind, "impl_instance", None):
+            kind = inner  # that of an ARRAY, or below a TypeDecorator
         if isinstance(kind, Enum) and kind.native_enum and kind.name:
             yield kind
 

@@ -7,15 +7,15 @@ from functools import partial
 from typing import Any
 
 from alembic import context
+from alembic.ddl.impl import DefaultImpl
 from sqlalchemy import Connection, Engine, MetaData
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hawkapi_sqlalchemy.alembic.comparing import settle_comparison
 from hawkapi_sqlalchemy.alembic.destinations import check_destination, is_moving
 from hawkapi_sqlalchemy.alembic.engines import migration_engine
 from hawkapi_sqlalchemy.alembic.enums import with_enums
-from hawkapi_sqlalchemy.alembic.errors import DatabaseUnreachableError, MigrationError
+from hawkapi_sqlalchemy.alembic.errors import MigrationError
 from hawkapi_sqlalchemy.alembic.invocation import (
     VERSION_TABLE,
     Databases,
@@ -142,7 +142,10 @@ def run_migrations(
     if render_as_batch is not None:
         options["render_as_batch"] = render_as_batch
     options.update(configure_kwargs or {})
-    options["process_revision_directives"] = with_enums(options.get("process_revision_directives"))
+    invocation = invocation_of(context.config)
+    options["process_revision_directives"] = with_enums(
+        options.get("process_revision_directives"), on_emptied=invocation.drop_empty
+    )
     run = Run(
         options=options,
         turn_timeout=migration_lock_timeout if migration_lock else None,
@@ -151,20 +154,31 @@ def run_migrations(
         lock_attempts=lock_attempts,
     )
     with alembic_lock:
-        invocation = invocation_of(context.config)
         databases = url if invocation.url is None else invocation.url
-        first = canary if invocation.canary is None else invocation.canary
         if context.is_offline_mode():
             targets = find_targets(databases, only=invocation.only)
             _print_sql(targets, options, invocation)
             return
-        check_destination()
+        check_destination(invocation.destination)
         given: object = context.config.attributes.get("connection")
         if given is None:
-            targets = find_targets(databases, only=invocation.only, canary=first)
+            targets = find_targets(
+                databases, only=invocation.only, canary=_canary(invocation, databases, canary)
+            )
             _migrate_own(targets, run, invocation)
         else:
             visit((ONLY,), invocation, partial(_migrate_given, given, run), has_canary=False)
+            settle_comparison((ONLY,), keeps_empty=not invocation.drops_empty)
+
+
+def _canary(invocation: Invocation, databases: Databases, own: str | None) -> str | None:
+    """Choose the canary: what was asked for wins over what `env.py` says, if that is wanted."""
+    if invocation.canary is not None:
+        return invocation.canary
+    if invocation.url is None and not invocation.only:
+        return own
+    names = invocation.only or (databases if isinstance(databases, Mapping) else ())
+    return own if own in names else None
 
 
 def _print_sql(targets: Sequence[Target], options: dict[str, Any], invocation: Invocation) -> None:
@@ -191,13 +205,17 @@ def _print_sql(targets: Sequence[Target], options: dict[str, Any], invocation: I
 
 def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation) -> None:
     # All at once, so that a missing driver is told before anything is touched.
-    engines = {target.name: migration_engine(target.url) for target in targets}
+    writes = is_moving()
+    engines = {target.name: migration_engine(target.url, writes=writes) for target in targets}
 
     def migrate(recorder: Recorder) -> None:
         engine = engines[recorder.database]
-        its_run = run
-        if engine.url.get_driver_name() in EXPLICIT_DRIVERS:
-            its_run = replace(run, options={"transactional_ddl": True, **run.options})
+        # Always said: Alembic goes on with what it was told for the database before.
+        transactional = (
+            engine.url.get_driver_name() in EXPLICIT_DRIVERS
+            or DefaultImpl.get_by_dialect(engine.dialect).transactional_ddl
+        )
+        its_run = replace(run, options={"transactional_ddl": transactional, **run.options})
         try:
             with_connection(engine, partial(its_run.on_own, recorder))
         except Exception:
@@ -213,7 +231,7 @@ def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation) ->
 def _look_where_it_is(engine: Engine | AsyncEngine, run: Run, recorder: Recorder) -> None:
     # What is told of a failure is what is stored. Where that cannot be asked, it is what was
     # known last.
-    with suppress(DatabaseUnreachableError, SQLAlchemyError):
+    with suppress(Exception):
         heads = with_connection(engine, partial(current_heads, run.options))
         recorder.left_at(heads, context.script)
 

@@ -158,8 +158,8 @@ class SeveralHeadsError(MigrationError):
         self.heads = tuple(heads)
         super().__init__(
             f"the migration scripts have {len(self.heads)} heads: {', '.join(self.heads)}; join "
-            "them by a merge revision (`alembic merge heads`), or ask for `heads`, which is all of "
-            "them, or for one by its name"
+            "them by a merge revision (`hawkapi-migrate merge`), or ask "
+            "for `heads`, which is all of them, or for one by its name"
         )
 
 

@@ -30,7 +30,6 @@ VERSION_TABLE = "alembic_version"
 """The name of Alembic's own table, unless `context.configure()` gets another."""
 
 type Databases = str | URL | Mapping[str, str | URL]
-type Kind = Literal["upgrade", "downgrade", "stamp", "other"]
 
 
 def _ignore(event: Event) -> None:
@@ -42,8 +41,7 @@ class Invocation:
     """One command, from the side of who runs it.
 
     Attributes:
-        kind: What the command does.
-        destination: The revision that was asked for.
+        destination: The revisions that were asked for.
         url: The databases, in place of those that `env.py` names.
         only: The names of the databases to use; none for all.
         canary: The name of the database to begin with; `None` for the first.
@@ -55,11 +53,9 @@ class Invocation:
         dialect: The kind of database that SQL was written for, likewise.
         version_table: The name of Alembic's own table in it, likewise.
         drops_empty: A revision in which autogenerate has nothing to do is not wanted.
-        is_stopped: No further database is wanted.
     """
 
-    kind: Kind = "other"
-    destination: str = ""
+    destination: tuple[str, ...] = ()
     url: Databases | None = None
     only: tuple[str, ...] = ()
     canary: str | None = None
@@ -70,13 +66,16 @@ class Invocation:
     dialect: str = ""
     version_table: str = VERSION_TABLE
     drops_empty: bool = False
-    is_stopped: bool = False
 
     def start(self, database: str) -> "Recorder":
         """Begin with a database."""
         self.listener(DatabaseStarted(database, len(self.results), len(self.databases)))
         self.database = database
         return Recorder(self, database)
+
+    def drop_empty(self) -> None:
+        """Hear that a revision in which there is nothing to do is not wanted."""
+        self.drops_empty = True
 
     @property
     def not_attempted(self) -> tuple[str, ...]:
@@ -107,6 +106,7 @@ class Recorder:
         self._plan: tuple[str, ...] = ()
         self._applied: list[str] = []
         self._failed_at: str | None = None
+        self._command = _OTHER
 
     @property
     def is_one_of_several(self) -> bool:
@@ -118,16 +118,24 @@ class Recorder:
         """Whether the database's revision is known."""
         return self._from is not None
 
-    def found(self, heads: Sequence[str], script: ScriptDirectory) -> None:
-        """Hear where the database stands before anything is done, or done again."""
-        plan = _plan(self._invocation, heads, script)
+    def found(
+        self, heads: Sequence[str], script: ScriptDirectory, options: Mapping[str, Any]
+    ) -> None:
+        """Hear where the database stands before anything is done, or done again.
+
+        Args:
+            heads: The revisions it is at.
+            script: The migration scripts.
+            options: Those of Alembic's `MigrationContext`.
+        """
+        self._command = command_of(options)
         if self._from is None:
             self._from = tuple(heads)
-            self._plan = plan
-        self._keep(len(plan))
-        self._to = tuple(heads)
+            self._plan = _plan(self._command, heads, script)
+        self._keep(heads, script)
+        left = self._plan[len(self._applied) :]
         self._step_began = time.monotonic()
-        self._invocation.listener(MigrationsPlanned(self.database, plan))
+        self._invocation.listener(MigrationsPlanned(self.database, left))
 
     def applied(self, *, step: MigrationInfo, **_: Any) -> None:
         """Hear from Alembic that the migration of a revision has run."""
@@ -150,9 +158,7 @@ class Recorder:
 
     def left_at(self, heads: Sequence[str], script: ScriptDirectory) -> None:
         """Hear where a failure left the database."""
-        if self._from is not None:
-            self._keep(len(_plan(self._invocation, heads, script)))
-        self._to = tuple(heads)
+        self._keep(heads, script)
 
     def end(self, error: Exception | None = None) -> None:
         """Be done with the database."""
@@ -168,22 +174,61 @@ class Recorder:
         self._invocation.results.append(result)
         self._invocation.listener(DatabaseEnded(result))
 
-    def _keep(self, left: int) -> None:
-        """Forget what was rolled back: all but what is no longer to be done."""
-        del self._applied[max(0, len(self._plan) - left) :]
+    def _keep(self, heads: Sequence[str], script: ScriptDirectory) -> None:
+        """Keep what is stored, and forget what was rolled back."""
+        self._to = tuple(heads)
+        try:
+            below = script.iterate_revisions(tuple(heads), "base", implicit_base=True)
+            stored = {each.revision for each in below}
+        except RevisionError:
+            return
+        wanted = self._command.kind == "upgrade"
+        self._applied = [each for each in self._plan if (each in stored) is wanted]
 
 
-def _plan(invocation: Invocation, heads: Sequence[str], script: ScriptDirectory) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Command:
+    """What is done to a database.
+
+    Attributes:
+        kind: What the command does.
+        destination: The revision that was asked for.
+    """
+
+    kind: Literal["upgrade", "downgrade", "other"]
+    destination: str
+
+
+_OTHER = Command("other", "")
+
+
+def command_of(options: Mapping[str, Any]) -> Command:
+    """Tell what Alembic's command does.
+
+    Args:
+        options: Those of its `MigrationContext`. The name of the function that chooses the
+            migrations is all that tells an upgrade from a downgrade.
+    """
+    name = getattr(options.get("fn"), "__name__", "")
+    destination: object = options.get("destination_rev")
+    if not isinstance(destination, str):
+        return _OTHER
+    match name:
+        case "upgrade" | "downgrade":
+            return Command(name, destination)
+        case _:
+            return _OTHER
+
+
+def _plan(command: Command, heads: Sequence[str], script: ScriptDirectory) -> tuple[str, ...]:
     at = tuple(heads)
     try:
-        match invocation.kind:
+        match command.kind:
             case "upgrade":
-                found = script.iterate_revisions(invocation.destination, at, implicit_base=True)
+                found = script.iterate_revisions(command.destination, at, implicit_base=True)
                 return tuple(each.revision for each in found)[::-1]
             case "downgrade":
-                found = script.iterate_revisions(
-                    at, invocation.destination, select_for_downgrade=True
-                )
+                found = script.iterate_revisions(at, command.destination, select_for_downgrade=True)
                 return tuple(each.revision for each in found)
             case _:
                 return ()

@@ -3,8 +3,19 @@
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
+
+from sqlalchemy.util.concurrency import await_only, in_greenlet
+
+
+def pause(seconds: float) -> None:
+    """Wait, in the event loop where an async driver is in use: Ctrl-C then ends it at once."""
+    if in_greenlet():
+        await_only(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)
 
 
 def run_to_end[T](work: Coroutine[Any, Any, T]) -> T:

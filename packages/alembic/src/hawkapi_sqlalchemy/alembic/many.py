@@ -8,6 +8,7 @@ from hawkapi_sqlalchemy.alembic.errors import (
     MigrationLockTimeoutError,
 )
 from hawkapi_sqlalchemy.alembic.invocation import Invocation, Recorder
+from hawkapi_sqlalchemy.alembic.stopping import stop_asked
 
 __all__ = ["visit"]
 
@@ -41,7 +42,7 @@ def visit(
     invocation.databases = tuple(databases)
     is_proven = not has_canary
     for database in databases:
-        if invocation.is_stopped:
+        if stop_asked():
             break
         recorder = invocation.start(database)
         try:

@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from hawkapi_sqlalchemy.alembic.errors import MigrationLockLostError, MigrationLockTimeoutError
+from hawkapi_sqlalchemy.alembic.loops import pause
+from hawkapi_sqlalchemy.alembic.opening import unreachable
 
 logger = logging.getLogger("hawkapi_sqlalchemy.alembic")
 
@@ -119,18 +121,22 @@ def _wait(lock: MigrationLock, timeout: float) -> None:
                 f" ({holder})" if holder else "",
             )
             report_at = now + _REPORT
-        time.sleep(min(_POLL, max(0.0, timeout - (now - began))))
+        pause(min(_POLL, max(0.0, timeout - (now - began))))
 
 
 class _ServerLock:
     """A lock that a server keeps for as long as a connection lives."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection.engine.connect()
+        try:
+            self._connection = connection.engine.connect()
+        except Exception as error:
+            # Too many connections, for instance.
+            raise unreachable(connection.engine.url, error) from error
         try:
             # Before it is detached: afterwards SQLAlchemy has nowhere to note what to undo.
             self._connection.execution_options(isolation_level="AUTOCOMMIT")
-            # Out of the pool, in which an engine that was given may have no second place.
+            # Out of the pool, in which an engine that was given may have few places.
             self._connection.detach()
             self.keep_alive()
         except BaseException:

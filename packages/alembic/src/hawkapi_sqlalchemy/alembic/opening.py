@@ -1,6 +1,7 @@
 """Connections to a database that is migrated: one at a time, closed at their end."""
 
 from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from hawkapi_sqlalchemy.alembic.errors import DatabaseUnreachableError, describe
 from hawkapi_sqlalchemy.alembic.loops import run_to_end
 
-__all__ = ["with_connection"]
+__all__ = ["unreachable", "with_connection"]
 
 
 def with_connection[T](engine: Engine | AsyncEngine, work: Callable[[Connection], T]) -> T:
@@ -30,7 +31,7 @@ def with_connection[T](engine: Engine | AsyncEngine, work: Callable[[Connection]
     try:
         connection = engine.connect()
     except Exception as error:
-        raise _unreachable(engine.url, error) from error
+        raise unreachable(engine.url, error) from error
     try:
         return work(connection)
     finally:
@@ -41,17 +42,23 @@ async def _with_async_connection[T](engine: AsyncEngine, work: Callable[[Connect
     try:
         connection = await engine.connect()
     except Exception as error:
-        raise _unreachable(engine.url, error) from error
+        raise unreachable(engine.url, error) from error
     try:
         return await connection.run_sync(work)
     finally:
         await connection.close()
 
 
-def _unreachable(url: URL, error: Exception) -> DatabaseUnreachableError:
-    # Drivers raise what they like here, some of it past SQLAlchemy's own classes.
-    address = url.set(username=None, password=None, query={}).render_as_string()
+def unreachable(url: URL, error: Exception) -> DatabaseUnreachableError:
+    """Make the error of a connection that could not be opened.
+
+    Args:
+        url: Of the database; its user and password are left out.
+        error: Whatever the driver raised: some of it comes past SQLAlchemy's own classes.
+    """
+    address = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
     reason = describe(error)
-    if url.password:
-        reason = reason.replace(url.password, "***")
-    return DatabaseUnreachableError(address, reason)
+    for secret in {url.password, quote(url.password or ""), quote_plus(url.password or "")}:
+        if secret:
+            reason = reason.replace(secret, "***")
+    return DatabaseUnreachableError(address.render_as_string(), reason)

@@ -1,7 +1,9 @@
 """Alembic's commands for programs: what they do is answered as data, and nothing is printed."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.util import to_tuple
 
-from hawkapi_sqlalchemy.alembic.comparing import check_of
+from hawkapi_sqlalchemy.alembic.comparing import check_of, make_sure_it_is_at_head
 from hawkapi_sqlalchemy.alembic.configuration import find_config, lend
 from hawkapi_sqlalchemy.alembic.errors import MigrationError
 from hawkapi_sqlalchemy.alembic.events import Listener
-from hawkapi_sqlalchemy.alembic.invocation import Databases, Invocation, Kind
+from hawkapi_sqlalchemy.alembic.invocation import Databases, Invocation
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
 from hawkapi_sqlalchemy.alembic.results import (
     DatabaseState,
@@ -75,7 +77,6 @@ class Migrations:
         self._url = url
         self._databases = tuple(databases)
         self._canary = canary
-        self._running: Invocation | None = None
 
     def upgrade(
         self, revision: str = "head", *, on_event: Listener | None = None
@@ -84,7 +85,8 @@ class Migrations:
 
         Args:
             revision: The revision; `heads` is all of several. Default: `head`.
-            on_event: Hears what happens, in the thread that migrates.
+            on_event: Hears what happens, in the thread that migrates. It may not call a
+                command.
 
         Returns:
             What was done to each database.
@@ -94,7 +96,7 @@ class Migrations:
             CommandError: What `run_migrations` raises, or Alembic.
             Exception: What the driver or a migration raises, of one database alone.
         """
-        return self._move("upgrade", revision, command.upgrade, on_event)
+        return self._move((revision,), lambda config: command.upgrade(config, revision), on_event)
 
     def downgrade(
         self, revision: str, *, on_event: Listener | None = None
@@ -111,7 +113,7 @@ class Migrations:
         Raises:
             Exception: As `upgrade`.
         """
-        return self._move("downgrade", revision, command.downgrade, on_event)
+        return self._move((revision,), lambda config: command.downgrade(config, revision), on_event)
 
     def stamp(
         self,
@@ -134,13 +136,12 @@ class Migrations:
         Raises:
             Exception: As `upgrade`.
         """
-
-        def stamp(config: Config, _: str) -> None:
-            command.stamp(
-                config, revision if isinstance(revision, str) else [*revision], purge=purge
-            )
-
-        return self._move("stamp", "", stamp, on_event)
+        revisions = (revision,) if isinstance(revision, str) else tuple(revision)
+        return self._move(
+            revisions,
+            lambda config: command.stamp(config, [*revisions], purge=purge),
+            on_event,
+        )
 
     def current(self) -> list[DatabaseState]:
         """Tell where each database stands.
@@ -197,9 +198,14 @@ class Migrations:
         script = ScriptDirectory.from_config(self._config)
 
         def look(name: str, heads: Any, migrating: MigrationContext) -> None:
+            make_sure_it_is_at_head(to_tuple(heads, default=()))
             comparison = RevisionContext(self._config, script, dict(_COMPARE))
             comparison.run_autogenerate(heads, migrating)
-            checks[name] = check_of(name, comparison.generated_revisions[-1].upgrade_ops_list[-1])
+            # A hook of the application's takes a revision away in which there is nothing to do.
+            found = comparison.generated_revisions
+            checks[name] = (
+                check_of(name, found[-1].upgrade_ops_list[-1]) if found else SchemaCheck(name)
+            )
 
         invocation = self._look(script, look)
         return [
@@ -251,9 +257,9 @@ class Migrations:
             MigrationError: The databases do not all lack the same.
             CommandError: What Alembic raises.
         """
-        invocation = self._invocation("other")
+        invocation = self._invocation()
         invocation.drops_empty = autogenerate
-        with alembic_lock, lend(self._config, invocation):
+        with _alone(), alembic_lock, lend(self._config, invocation):
             made = command.revision(
                 self._config,
                 message,
@@ -266,7 +272,9 @@ class Migrations:
                 # Alembic takes several, and says it takes one.
                 depends_on=[*depends_on] or None,  # pyright: ignore[reportArgumentType]
             )
-        return _revision(made) if isinstance(made, Script) else None
+        # A hook of the application's may make several of it.
+        first = next(iter(made), None) if isinstance(made, list) else made
+        return None if first is None else _revision(first)
 
     def merge(
         self,
@@ -291,12 +299,13 @@ class Migrations:
         heads = [each.revision for each in self.heads()]
         if len(heads) < 2:  # what can be joined
             raise MigrationError("the migration scripts have one head: there is nothing to join")
-        invocation = self._invocation("other")
-        with alembic_lock, lend(self._config, invocation):
+        wanted = heads if tuple(revisions) == ("heads",) else revisions
+        invocation = self._invocation()
+        with _alone(), alembic_lock, lend(self._config, invocation):
             made = command.merge(
                 self._config,
-                [*revisions],
-                message=message or f"join {' and '.join(heads)}",
+                [*wanted],
+                message=message or f"join {' and '.join(wanted)}",
                 branch_label=branch_label,
                 rev_id=revision_id,
             )
@@ -343,24 +352,17 @@ class Migrations:
             raise MigrationError("a downgrade as SQL needs the revision that it starts from")
         between = revision if start is None else f"{start}:{revision}"
         run = command.downgrade if downgrade else command.upgrade
-        invocation = self._invocation("other")
-        with alembic_lock, lend(self._config, invocation) as printed:
+        invocation = self._invocation()
+        with _alone(), alembic_lock, lend(self._config, invocation) as printed:
             run(self._config, between, sql=True)
         _make_sure(invocation)
         return SqlScript(invocation.dialect, printed.getvalue(), invocation.version_table)
 
-    def stop(self) -> None:
-        """Leave the databases that come after the one under way; may be called by any thread."""
-        running = self._running
-        if running is not None:
-            running.is_stopped = True
-
     def _invocation(
-        self, kind: Kind, destination: str = "", listener: Listener | None = None
+        self, destination: Sequence[str] = (), listener: Listener | None = None
     ) -> Invocation:
         invocation = Invocation(
-            kind=kind,
-            destination=destination,
+            destination=tuple(destination),
             url=self._url,
             only=self._databases,
             canary=self._canary,
@@ -371,29 +373,25 @@ class Migrations:
 
     def _move(
         self,
-        kind: Kind,
-        revision: str,
-        run: Callable[[Config, str], None],
+        revisions: Sequence[str],
+        run: Callable[[Config], None],
         listener: Listener | None,
     ) -> list[MigrationResult]:
-        invocation = self._running = self._invocation(kind, revision, listener)
-        try:
-            with alembic_lock, lend(self._config, invocation):
-                run(self._config, revision)
-        finally:
-            self._running = None
+        invocation = self._invocation(revisions, listener)
+        with _alone(), alembic_lock, lend(self._config, invocation):
+            run(self._config)
         _make_sure(invocation)
         return invocation.results
 
     def _look(self, script: ScriptDirectory, look: Look) -> Invocation:
         """Load `env.py` for a look at each database, which changes nothing."""
-        invocation = self._invocation("other")
+        invocation = self._invocation()
 
         def run(heads: Any, migrating: MigrationContext) -> list[Any]:
             look(invocation.database, heads, migrating)
             return []
 
-        with alembic_lock, lend(self._config, invocation):
+        with _alone(), alembic_lock, lend(self._config, invocation):
             environment = EnvironmentContext(self._config, script, fn=run, dont_mutate=True)
             try:
                 with environment:
@@ -404,6 +402,28 @@ class Migrations:
                 # That of a database, which stands in its result.
         _make_sure(invocation)
         return invocation
+
+
+_is_busy: ContextVar[bool] = ContextVar("hawkapi_migrations_busy", default=False)
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """Refuse a command inside another one.
+
+    Alembic's globals are that one's, and where it migrates in a thread of its own, its caller
+    waits with the lock.
+    """
+    if _is_busy.get():
+        raise MigrationError(
+            "a command is under way that this one was called from, an event listener for "
+            "instance: call it afterwards"
+        )
+    token = _is_busy.set(True)
+    try:
+        yield
+    finally:
+        _is_busy.reset(token)
 
 
 _COMPARE: dict[str, Any] = {

@@ -13,8 +13,8 @@ class MigrationResult:
 
     Attributes:
         database: Its name; `"primary"` where the URL is not one of several.
-        from_: The revisions it was at; none for an empty database, several where
-            its history has branches.
+        from_: The revisions it was at; none for an empty database and for one that
+            was not reached, several where its history has branches.
         to: The revisions it is at now.
         applied: The revisions that were applied, or undone, one after the other.
         seconds: How long it took, waiting for other runs included.

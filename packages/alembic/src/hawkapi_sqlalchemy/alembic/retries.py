@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from hawkapi_sqlalchemy.alembic.errors import TableLockedError
+from hawkapi_sqlalchemy.alembic.loops import pause
 
 __all__ = ["Progress", "retry_locked"]
 
@@ -25,8 +26,12 @@ _SQLITE_BUSY = 5
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-_READS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|SET|ROLLBACK)\b", re.IGNORECASE)
-_DDL = re.compile(r"\s*(CREATE|ALTER|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE)
+_COMMENTS = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+_READS = re.compile(
+    rf"{_COMMENTS}(SELECT|SHOW|PRAGMA|EXPLAIN|SET|ROLLBACK)\b", re.IGNORECASE | re.DOTALL
+)
+_DDL = re.compile(rf"{_COMMENTS}(CREATE|ALTER|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE | re.DOTALL)
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 
 
 class Progress:
@@ -37,16 +42,16 @@ class Progress:
         version_table: Alembic's own table, whose statements are no migration's.
 
     Attributes:
-        applied: Whole migrations that are committed.
+        has_applied: Whether a whole migration is committed.
         is_partial: Whether a part of a migration is committed, and its rest is not.
     """
 
     def __init__(self, connection: Connection, version_table: str) -> None:
-        self.applied = 0
+        self.has_applied = False
         self.is_partial = False
         self._is_dirty = False
         self._is_complete = False
-        self._version_table = version_table
+        self._version_table = re.compile(rf"(?<![\w$]){re.escape(version_table)}(?![\w$])")
         # MariaDB and MySQL commit before and after each of these, whoever asked for it.
         self._ddl_commits = connection.dialect.name in {"mysql", "mariadb"}
         event.listen(connection, "before_cursor_execute", self._before)
@@ -54,8 +59,9 @@ class Progress:
         event.listen(connection, "commit", self._committed)
 
     def complete(self, **_: Any) -> None:
-        """Hear from Alembic that a migration has been done; it is committed next."""
+        """Hear from Alembic that a migration has been done; it is stored with the next COMMIT."""
         self._is_complete = True
+        self._is_dirty = False
 
     def forget(self) -> None:
         """What was not committed is rolled back."""
@@ -64,9 +70,13 @@ class Progress:
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if self._ddl_commits and self._is_dirty and _DDL.match(statement):
             self._committed(connection)
+        if _CONCURRENTLY.search(statement):
+            # It commits while it runs: what fails leaves an index that is invalid
+            # (https://www.postgresql.org/docs/current/sql-createindex.html).
+            self.is_partial = True
 
     def _after(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if _READS.match(statement) or self._version_table in statement:
+        if _READS.match(statement) or self._version_table.search(statement):
             return
         self._is_dirty = True
         # A block in AUTOCOMMIT needs no look: Alembic ends it with a commit, also when it fails.
@@ -75,9 +85,10 @@ class Progress:
 
     def _committed(self, _: Connection) -> None:
         if self._is_complete:
-            self.applied += 1
+            self.has_applied = True
             self.is_partial = False
-        elif self._is_dirty:
+        if self._is_dirty:
+            # The commit of a migration may store the beginning of the next one too.
             self.is_partial = True
         self.forget()
 
@@ -105,7 +116,7 @@ def retry_locked(
 
     def may_repeat(error: BaseException) -> bool:
         progress.forget()
-        cannot = progress.is_partial or (is_relative and progress.applied)
+        cannot = progress.is_partial or (is_relative and progress.has_applied)
         return _is_locked(error) and not cannot
 
     def tell(state: tenacity.RetryCallState) -> None:
@@ -118,6 +129,7 @@ def retry_locked(
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts),
+        sleep=pause,
         wait=tenacity.wait_random_exponential(_FIRST_PAUSE, max=_LONGEST_PAUSE),
         retry=tenacity.retry_if_exception(may_repeat),
         before_sleep=tell,

@@ -10,8 +10,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from hawkapi_sqlalchemy.alembic.comparing import is_comparing
+from hawkapi_sqlalchemy.alembic.comparing import (
+    autogenerates,
+    is_comparing,
+    make_sure_it_is_at_head,
+)
 from hawkapi_sqlalchemy.alembic.destinations import is_moving, is_relative
+from hawkapi_sqlalchemy.alembic.enums import reuse_enums
 from hawkapi_sqlalchemy.alembic.errors import UnknownDatabaseRevisionError
 from hawkapi_sqlalchemy.alembic.invocation import VERSION_TABLE, Recorder
 from hawkapi_sqlalchemy.alembic.migration_lock import hold_migration_lock
@@ -141,6 +146,9 @@ def _run(recorder: Recorder, connection: Connection, options: Mapping[str, Any])
     if connection.dialect.name != "sqlite":
         _configure_and_run(recorder, connection, options)
         return
+    if not is_moving():
+        _configure_and_run(recorder, connection, {"render_as_batch": True, **options})
+        return
     with foreign_keys_off(connection):
         before = violations(connection)
         check = partial(check_foreign_keys, connection, before)
@@ -164,10 +172,13 @@ def _configure_and_run(
         unknown = [] if migrating.purge or not is_moving() else unknown_revisions(heads)
         if unknown:
             raise UnknownDatabaseRevisionError(unknown)
-        recorder.found(heads, context.script)
+        recorder.found(heads, context.script, migrating.opts)
         if recorder.is_one_of_several and not is_moving() and not is_comparing():
             # What `alembic current` prints next is this database's.
             context.config.print_stdout("%s:", recorder.database)
+        if autogenerates():
+            make_sure_it_is_at_head(heads)
+        reuse_enums(migrating)
         context.run_migrations()
         if check is not None:
             check()

@@ -36,19 +36,23 @@ async def connect_aiosqlite(*arguments: Any, **options: Any) -> Any:
         raise
 
 
-def begin_explicitly(engine: Engine) -> None:
+def begin_explicitly(engine: Engine, statement: str) -> None:
     """Make transactions of `engine` hold DDL too, so that a failed migration leaves nothing.
 
     The driver by itself begins a transaction at the first INSERT, UPDATE or
     DELETE: the tables a migration made before it failed would stay. The engine
     connects with `isolation_level=None`.
+
+    Args:
+        engine: The engine.
+        statement: How a transaction begins.
     """
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # In Alembic's autocommit_block there must be no transaction: VACUUM.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(statement)
 
     del begin
 
@@ -83,21 +87,42 @@ def foreign_keys_off(connection: Connection) -> Generator[None]:
         fetch(connection, "PRAGMA foreign_keys=ON")
 
 
-def violations(connection: Connection) -> Violations:
-    """Count the rows that refer to missing rows, by (table, table referred to)."""
-    rows = fetch(connection, "PRAGMA foreign_key_check")
+def violations(connection: Connection) -> Violations | None:
+    """Count the rows that refer to missing rows, by (table, table referred to).
+
+    Returns:
+        `None` where SQLite cannot tell: a foreign key refers to a column that is not
+        unique (https://www.sqlite.org/foreignkeys.html#fk_indexes).
+    """
+    try:
+        rows = fetch(connection, "PRAGMA foreign_key_check")
+    except Exception as error:
+        if "foreign key mismatch" not in str(error):
+            raise
+        return None
     return Counter((row[0], row[2]) for row in rows)
 
 
-def check_foreign_keys(connection: Connection, before: Violations) -> None:
-    """Compare with what was wrong before the migration.
+def check_foreign_keys(connection: Connection, before: Violations | None) -> None:
+    """Compare with what was wrong before the migration, where that can be told.
 
     Raises:
         ForeignKeyViolationError: There are more such rows than before.
     """
-    added = violations(connection) - before
-    if added:
+    after = violations(connection)
+    if before is None or after is None:
+        return
+    if added := after - before:
         raise ForeignKeyViolationError(added)
+
+
+def fetch_nothing(connection: Connection, statement: str) -> None:
+    """Execute a statement past SQLAlchemy's connection, and its events."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement)
+    finally:
+        cursor.close()
 
 
 def fetch(connection: Connection, statement: str) -> Sequence[Any]:

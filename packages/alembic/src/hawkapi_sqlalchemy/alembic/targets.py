@@ -53,6 +53,8 @@ def find_targets(
             f"there is no database {' and no database '.join(map(repr, unknown))}; "
             f"there {'is' if len(urls) == 1 else 'are'} {', '.join(map(repr, urls))}"
         )
+    if canary is not None and only and canary not in only:
+        raise MigrationError(f"the canary {canary!r} is not among the databases that were chosen")
     names = [name for name in urls if not only or name in only]
     if canary is not None:
         names = [canary, *(name for name in names if name != canary)]

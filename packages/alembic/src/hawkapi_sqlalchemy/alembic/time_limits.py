@@ -1,12 +1,16 @@
 """How long a migration waits for locks, and how long its statements run."""
 
 import math
+import re
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
-from hawkapi_sqlalchemy.alembic.sqlite import fetch
+from hawkapi_sqlalchemy.alembic.sqlite import fetch, fetch_nothing
 
 __all__ = ["set_time_limits"]
+
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 
 
 def set_time_limits(
@@ -30,6 +34,7 @@ def set_time_limits(
             # https://www.postgresql.org/docs/current/runtime-config-client.html; 0 would be none.
             if lock_timeout is not None:
                 settings.append(f"SET lock_timeout = {_milliseconds(lock_timeout)}")
+                _wait_for_old_transactions(connection, settings[-1])
             if statement_timeout is not None:
                 settings.append(f"SET statement_timeout = {_milliseconds(statement_timeout)}")
         case "mysql" | "mariadb":
@@ -50,6 +55,26 @@ def set_time_limits(
         connection.exec_driver_sql(each)
     if settings:
         connection.commit()
+
+
+def _wait_for_old_transactions(connection: Connection, limit: str) -> None:
+    """Lift the limit for CREATE INDEX CONCURRENTLY and its like.
+
+    They wait for each older transaction as for a lock, hold nobody up meanwhile, and
+    leave an invalid index when they are given up
+    (https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
+    """
+
+    def before(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if _CONCURRENTLY.search(statement):
+            fetch_nothing(connection, "SET lock_timeout = 0")
+
+    def after(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if _CONCURRENTLY.search(statement):
+            fetch_nothing(connection, limit)
+
+    event.listen(connection, "before_cursor_execute", before)
+    event.listen(connection, "after_cursor_execute", after)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,5 +1,6 @@
 """How the command ends: the exit status, and what is said of an error."""
 
+import sysconfig
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ import click
 from alembic.util import CommandError
 
 from hawkapi_sqlalchemy.alembic.command_line.output import Output
-from hawkapi_sqlalchemy.alembic.errors import DatabasesFailedError, describe
+from hawkapi_sqlalchemy.alembic.errors import describe
 
 __all__ = ["FAILED", "FOUND", "INTERRUPTED", "reporting"]
 
@@ -35,11 +36,9 @@ def reporting(output: Output, *, verbose: bool) -> Generator[None]:
         raise
     except click.ClickException:
         raise
-    except DatabasesFailedError as error:
-        # Each has been told by its name already.
-        output.failed(error, str(error).partition("\n")[0].rstrip(":"))
-        raise click.exceptions.Exit(FAILED) from error
     except CommandError as error:
+        if verbose:
+            output.traceback(error)
         output.failed(error, str(error))
         raise click.exceptions.Exit(FAILED) from error
     except KeyboardInterrupt as error:
@@ -47,7 +46,7 @@ def reporting(output: Output, *, verbose: bool) -> Generator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from error
     except Exception as error:
         if verbose:
-            output.note("".join(traceback.format_exception(error)).rstrip())
+            output.traceback(error)
         output.failed(error, f"{describe(error)}{_where(error)}")
         raise click.exceptions.Exit(FAILED) from error
     finally:
@@ -56,15 +55,16 @@ def reporting(output: Output, *, verbose: bool) -> Generator[None]:
 
 def _where(error: BaseException) -> str:
     """Name the place in the user's own files that an error comes from: a migration, `env.py`."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and not frame.filename.startswith("<")
-    ]
-    here = str(Path(__file__).resolve().parent.parent)
-    own = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(here)]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_own(Path(frame.filename))]
     if not own:
         return ""
     path = Path(own[-1].filename)
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f" ({shown}, line {own[-1].lineno})"
+
+
+def _is_own(path: Path) -> bool:
+    others = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
+    others.append(Path(__file__).resolve().parent.parent)
+    return path.is_file() and not any(path.resolve().is_relative_to(each) for each in others)

@@ -11,7 +11,10 @@ __all__ = ["RULES", "SOURCE", "apply_rules"]
 
 SOURCE = "hawkapi-migrate"
 
-_NAME = r"""(?:["`\[]?[\w$]+["`\]]?\.)?["`\[]?(?P<name>[\w$]+)["`\]]?"""
+_WORD = r"""(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+)"""
+_NAME = rf"(?:{_WORD}\.)?(?P<name>{_WORD})"
+_TRUNCATE = re.compile(r"TRUNCATE\b", re.IGNORECASE)
+_RENAME = re.compile(r"RENAME TABLE\b", re.IGNORECASE)
 _ALTER = re.compile(rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?{_NAME} (?P<action>.+)", re.IGNORECASE)
 _CREATE = re.compile(rf"CREATE (?:\w+ )*?TABLE (?:IF NOT EXISTS )?{_NAME}", re.IGNORECASE)
 _DROP = re.compile(rf"DROP TABLE (?:IF EXISTS )?{_NAME}", re.IGNORECASE)
@@ -19,7 +22,9 @@ _INDEX = re.compile(
     rf"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY).*?\bON (?:ONLY )?{_NAME}", re.IGNORECASE
 )
 _ADD_COLUMN = re.compile(
-    r"ADD (?:COLUMN )?(?!CONSTRAINT|FOREIGN|UNIQUE|CHECK|PRIMARY|INDEX|KEY)", re.IGNORECASE
+    r"ADD (?:COLUMN )?(?!(?:CONSTRAINT|FOREIGN|UNIQUE|CHECK|PRIMARY|INDEX|KEY)\b)"
+    rf"(?:IF NOT EXISTS )?{_WORD} (?P<kind>.*)",
+    re.IGNORECASE,
 )
 _FILLED = re.compile(
     r"\b(DEFAULT|GENERATED|IDENTITY|SERIAL|BIGSERIAL|AUTO_INCREMENT)\b", re.IGNORECASE
@@ -79,8 +84,18 @@ _ACTIONS = (
         _POSTGRESQL,
     ),
     _Action(
+        "index-locks-table",
+        re.compile(r"ADD (CONSTRAINT \S+ )?(UNIQUE|PRIMARY KEY)\b(?! USING)", re.IGNORECASE),
+        "writers and readers of the table wait until the constraint's index is built",
+        "create a unique index CONCURRENTLY, and add the constraint USING INDEX",
+        _POSTGRESQL,
+    ),
+    _Action(
         "drop-column",
-        re.compile(r"DROP (COLUMN )(IF EXISTS )?", re.IGNORECASE),
+        re.compile(
+            r"DROP (COLUMN |(?!(CONSTRAINT|INDEX|KEY|PRIMARY|FOREIGN|CHECK|PARTITION|DEFAULT)\b))",
+            re.IGNORECASE,
+        ),
         "the data is gone, and an application that still runs asks for the column",
         "release code that does not use the column first, and drop it with the next release",
     ),
@@ -92,7 +107,7 @@ _ACTIONS = (
     ),
     _Action(
         "rename-column",
-        re.compile(r"CHANGE (COLUMN )?(?P<old>\S+) (?!(?P=old) )", re.IGNORECASE),
+        re.compile(r"CHANGE (COLUMN )?+(?P<old>\S+) (?!(?P=old) )", re.IGNORECASE),
         "an application that still runs asks for the old name",
         "add a column, write both, and drop the old one with a later release",
         _MYSQL,
@@ -114,6 +129,7 @@ RULES: Mapping[str, str] = {
     "rename-column": "a name that the running release may use",
     "rename-table": "a name that the running release may use",
     "set-not-null": "NOT NULL on a column that has rows (PostgreSQL)",
+    "truncate-table": "all rows of a table",
     "type-change": "a type whose change rewrites the table",
     "unnamed-constraint": "a constraint that no later migration can name",
 }
@@ -137,7 +153,7 @@ def apply_rules(
     Returns:
         What is dangerous. Nothing is, for a table that the same revision makes.
     """
-    new = {found["name"] for each in statements if (found := _CREATE.match(each.text))}
+    new = {_bare(found["name"]) for each in statements if (found := _CREATE.match(each.text))}
     replaced = {name.removeprefix(_BATCH) for name in new if name.startswith(_BATCH)}
     findings: list[Finding] = []
     for each in statements:
@@ -153,28 +169,58 @@ type _Judgement = tuple[str, str, str]
 def _judge(text: str, dialect: str, new: set[str], replaced: set[str]) -> Iterator[_Judgement]:
     yield from _unnamed(text)
     if found := _DROP.match(text):
-        if found["name"] not in replaced:
+        if _bare(found["name"]) not in replaced:
             yield (
                 "drop-table",
                 "the data is gone, and an application that still runs asks for the table",
                 "release code that does not use the table first",
             )
     elif found := _INDEX.match(text):
-        if dialect == "postgresql" and found["name"] not in new:
+        if dialect == "postgresql" and _bare(found["name"]) not in new:
             yield (
                 "index-locks-table",
                 "writers of the table wait until the index is built",
                 "postgresql_concurrently=True inside op.get_context().autocommit_block()",
             )
-    elif (found := _ALTER.match(text)) and found["name"] not in new:
-        yield from _actions(found["action"], dialect)
+    elif _TRUNCATE.match(text):
+        yield ("truncate-table", "the data is gone", "delete what is not wanted, in portions")
+    elif _RENAME.match(text):
+        yield from _actions("RENAME TO", dialect)
+    elif (found := _ALTER.match(text)) and _bare(found["name"]) not in new:
+        judgements = [
+            judgement
+            for action in _split(found["action"])
+            for judgement in _actions(action, dialect)
+        ]
+        yield from dict.fromkeys(judgements)
+
+
+def _bare(name: str) -> str:
+    """Take the quotes off a name."""
+    return name.strip('"`[]')
+
+
+def _split(actions: str) -> Iterator[str]:
+    """Tell the actions of one ALTER TABLE: commas in brackets and quotes separate none."""
+    depth, quote, begin = 0, "", 0
+    for position, letter in enumerate(actions):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"`":
+            quote = letter
+        elif letter in "()":
+            depth += 1 if letter == "(" else -1
+        elif letter == "," and depth == 0:
+            yield actions[begin:position].strip()
+            begin = position + 1
+    yield actions[begin:].strip()
 
 
 def _actions(action: str, dialect: str) -> Iterator[_Judgement]:
     if (
-        _ADD_COLUMN.match(action)
-        and re.search(r"\bNOT NULL\b", action, re.IGNORECASE)
-        and not _FILLED.search(action)
+        (found := _ADD_COLUMN.match(action))
+        and re.search(r"\bNOT NULL\b", found["kind"], re.IGNORECASE)
+        and not _FILLED.search(found["kind"])
     ):
         yield (
             "adding-required-column",

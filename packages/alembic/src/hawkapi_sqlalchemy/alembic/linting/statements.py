@@ -10,8 +10,7 @@ __all__ = ["Statement", "split_by_revision"]
 
 _RUNNING = re.compile(r"^-- Running upgrade .*-> (\S+)", re.MULTILINE)
 """What Alembic writes in front of each migration."""
-_IGNORE = re.compile(r"lint:\s*ignore\s+([\w-]+)", re.IGNORECASE)
-_TRANSACTION = re.compile(r"(BEGIN|COMMIT|START TRANSACTION)\b", re.IGNORECASE)
+_IGNORE = re.compile(r"lint:\s*ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -19,16 +18,12 @@ class Statement:
     """One statement.
 
     Attributes:
-        raw: As it was written.
         text: Without comments, in one line.
         ignored: The rules that a comment in it leaves out.
-        is_transaction: It begins a transaction, or ends one.
     """
 
-    raw: str
     text: str
     ignored: frozenset[str]
-    is_transaction: bool
 
 
 def split_by_revision(sql: str, version_table: str) -> Iterator[tuple[str, list[Statement]]]:
@@ -45,8 +40,9 @@ def split_by_revision(sql: str, version_table: str) -> Iterator[tuple[str, list[
         MigrationError: `sqlparse` is not installed.
     """
     parts = _RUNNING.split(sql)
+    own = re.compile(rf"(?<![\w$]){re.escape(version_table)}(?![\w$])")
     for revision, text in zip(parts[1::2], parts[2::2], strict=True):
-        yield revision, [each for each in _statements(text) if version_table not in each.text]
+        yield revision, [each for each in _statements(text) if not own.search(each.text)]
 
 
 def _statements(text: str) -> Iterator[Statement]:
@@ -60,5 +56,5 @@ def _statements(text: str) -> Iterator[Statement]:
         plain = sqlparse.format(raw, strip_comments=True)
         line = " ".join(plain.split()).rstrip(";").strip()
         if line:
-            ignored = frozenset(_IGNORE.findall(raw))
-            yield Statement(raw.strip(), line, ignored, bool(_TRANSACTION.match(line)))
+            ignored = ",".join(_IGNORE.findall(raw)).split(",")
+            yield Statement(line, frozenset(each.strip() for each in ignored))

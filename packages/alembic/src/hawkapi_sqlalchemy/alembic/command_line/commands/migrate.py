@@ -1,10 +1,12 @@
 """Commands that change databases."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from hawkapi_sqlalchemy.alembic.command_line.exits import FAILED
 from hawkapi_sqlalchemy.alembic.command_line.options import Session, database_options, session
 from hawkapi_sqlalchemy.alembic.errors import DatabasesFailedError
 
@@ -31,7 +33,8 @@ def upgrade(revision: str, **options: Any) -> None:
         _move(here, lambda: here.migrations.upgrade(revision, on_event=here.hear))
 
 
-@click.command()
+# A revision like -1 looks like an option.
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("revision")
 @_CANARY
 @database_options
@@ -41,11 +44,13 @@ def downgrade(revision: str, **options: Any) -> None:
     `-1` undoes the last one, `base` all of them. Data that a migration removed
     does not come back.
     """
+    if not revision or re.match(r"-(?!\d+$)", revision):
+        raise click.UsageError(f"no such option, and no revision: {revision!r}")
     with session(**options) as here:
         _move(here, lambda: here.migrations.downgrade(revision, on_event=here.hear))
 
 
-@click.command()
+@click.command(short_help="Note revisions in the database; run no migration.")
 @click.argument("revisions", nargs=-1)
 @click.option("--purge", is_flag=True, help="Forget what is noted first, also what is unknown.")
 @database_options
@@ -62,7 +67,12 @@ def _move(here: Session, move: Callable[[], object]) -> None:
         move()
     except DatabasesFailedError as error:
         not_attempted = error.not_attempted
-        raise
+        if here.verbose:
+            for each in here.results:
+                here.output.traceback(each.error)
+        # Each is told by its name next.
+        here.output.failed(error, str(error).partition("\n")[0].rstrip(":"))
+        raise click.exceptions.Exit(FAILED) from error
     except KeyboardInterrupt:
         for name in here.cut_off:
             here.output.note(f"{name}: interrupted; `status` tells where it is")

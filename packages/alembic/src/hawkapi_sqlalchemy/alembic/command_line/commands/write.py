@@ -47,7 +47,7 @@ def init(folder: Path, *, models: str | None, variable: str, **options: Any) -> 
         here.output.written(paths, remarks)
 
 
-@click.command()
+@click.command(short_help="Write a new revision.")
 @click.option("-m", "--message", required=True, help="What it does, in a few words.")
 @click.option("--empty", is_flag=True, help="Write an empty one. Default: what the database lacks.")
 @click.option("--head", default="head", help="The revision that it follows.", show_default=True)

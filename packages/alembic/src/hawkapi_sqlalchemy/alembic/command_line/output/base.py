@@ -23,6 +23,10 @@ class Output(Protocol):
         """Say something by the way."""
         ...
 
+    def traceback(self, error: BaseException | None) -> None:
+        """Show where an error comes from, for who asked to see it."""
+        ...
+
     def event(self, event: Event) -> None:
         """Show how far a migration is."""
         ...

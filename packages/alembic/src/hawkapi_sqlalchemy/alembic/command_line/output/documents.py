@@ -1,6 +1,7 @@
 """One JSON document, for programs."""
 
 import json
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, override
@@ -8,7 +9,7 @@ from typing import Any, override
 import click
 
 from hawkapi_sqlalchemy.alembic.command_line.output.base import Output
-from hawkapi_sqlalchemy.alembic.errors import describe
+from hawkapi_sqlalchemy.alembic.errors import DatabasesFailedError, describe
 from hawkapi_sqlalchemy.alembic.events import Event
 from hawkapi_sqlalchemy.alembic.linting import Finding
 from hawkapi_sqlalchemy.alembic.results import (
@@ -25,7 +26,7 @@ class JsonOutput(Output):
     """See `Output`. The document is written at the end, and stands for the whole command.
 
     `ok` is whether it did what was asked, `error` why not; beside them stands what the
-    command answers.
+    command answers. A check that found something did what was asked.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,11 @@ class JsonOutput(Output):
     @override
     def note(self, text: str) -> None:
         click.echo(text, err=True)
+
+    @override
+    def traceback(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.note("".join(traceback.format_exception(error)).rstrip())
 
     @override
     def event(self, event: Event) -> None:
@@ -57,6 +63,7 @@ class JsonOutput(Output):
 
     @override
     def states(self, states: Sequence[DatabaseState], messages: Mapping[str, str]) -> None:
+        self._answer(states)
         del messages
         self._document["databases"] = [
             {
@@ -72,6 +79,7 @@ class JsonOutput(Output):
 
     @override
     def current(self, states: Sequence[DatabaseState]) -> None:
+        self._answer(states)
         self._document["databases"] = [
             {"database": each.database, "current": each.current, "error": _error(each.error)}
             for each in states
@@ -79,6 +87,7 @@ class JsonOutput(Output):
 
     @override
     def checks(self, checks: Sequence[SchemaCheck]) -> None:
+        self._answer(checks)
         self._document["databases"] = [
             {
                 "database": each.database,
@@ -87,6 +96,15 @@ class JsonOutput(Output):
             }
             for each in checks
         ]
+
+    def _answer(self, databases: Sequence[DatabaseState] | Sequence[SchemaCheck]) -> None:
+        failed = [each.database for each in databases if each.error is not None]
+        if failed:
+            self._document["ok"] = False
+            self._document["error"] = {
+                "type": "DatabasesFailedError",
+                "message": f"no answer of {', '.join(failed)}",
+            }
 
     @override
     def revisions(self, revisions: Sequence[Revision], at: Mapping[str, Sequence[str]]) -> None:
@@ -130,6 +148,8 @@ class JsonOutput(Output):
 
     @override
     def failed(self, error: BaseException, message: str) -> None:
+        if isinstance(error, DatabasesFailedError) and "results" not in self._document:
+            self.migrated(error.results, error.not_attempted)
         self._document["ok"] = False
         self._document["error"] = {"type": type(error).__name__, "message": message}
 

@@ -99,7 +99,7 @@ class RichOutput(PlainOutput):
                 f"{each.seconds:.2f}",
             )
         for name in not_attempted:
-            table.add_row(_NOT_YET, escape(name), "", "", "not attempted", "")
+            table.add_row(_NOT_YET, escape(name), "not attempted", "", "", "")
         self._console.print(table)
         several = len(results) + len(not_attempted) > 1
         for each in results:
