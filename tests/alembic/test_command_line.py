@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from migrate_shell import LONG_ENOUGH, MODELS, Shell
 
@@ -222,6 +223,22 @@ def test_interrupted_it_tells_what_was_done(shards: Shell) -> None:
     assert process.returncode == 130
     assert "shard_0: interrupted; `status` tells where it is" in errors
     assert "error: interrupted" in errors
+
+
+@pytest.mark.dialects("sqlite")
+def test_interrupted_while_it_waits_for_its_turn_it_ends_at_once(shards: Shell) -> None:
+    database = shards.json("status", "-d", "shard_0")  # makes the file
+    assert database["ok"]
+    (file,) = shards.folder.parent.glob("number-1.db")
+    with FileLock(file.with_name(f"{file.name}.migration-lock")):
+        process = shards.start("upgrade", "-d", "shard_0", stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        assert "waiting for its end" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LONG_ENOUGH)
+    assert process.returncode == 130
+    assert "error: interrupted" in errors
+    assert "Traceback" not in errors
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """Several databases in one command: the canary, failures by name, and what is left for later."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +159,25 @@ def test_a_canary_of_env_py_is_passed_over_where_it_is_not_wanted(
     assert state.database == "primary"
     with pytest.raises(MigrationError, match="not among the databases that were chosen"):
         Migrations(shards.config, databases=["shard_1"], canary="shard_0").current()
+
+
+@pytest.mark.dialects("mariadb")
+def test_databases_of_several_kinds_each_keep_their_own_transactions(
+    project: Any, tmp_path: Path
+) -> None:
+    """MariaDB commits each change of a table, so what goes with it must be committed too."""
+    project.add(
+        "two",
+        """
+        if op.get_bind().dialect.name != "sqlite":
+            raise RuntimeError("no")
+        """,
+        after="one",
+    )
+    project.url = {"lite": f"sqlite+aiosqlite:///{tmp_path / 'lite.db'}", "maria": project.url}
+    with pytest.raises(DatabasesFailedError, match="maria: revision two: RuntimeError: no"):
+        Migrations(project.config).upgrade()
+    assert places(project) == {"lite": ("two",), "maria": ("one",)}
 
 
 @pytest.mark.dialects("sqlite")
