@@ -19,6 +19,7 @@ from hawkapi_sqlalchemy.alembic import (
     AsyncMigrations,
     DatabaseEnded,
     DatabaseStarted,
+    DatabaseUnreachableError,
     MigrationError,
     Migrations,
     MigrationsPlanned,
@@ -171,6 +172,34 @@ def test_a_look_waits_for_no_writer(two: Any, tmp_path: Path) -> None:
     (result,) = migrations.upgrade()
     assert result.to == ("two",)
     writer.close()
+
+
+@pytest.mark.dialects("sqlite")
+def test_a_database_that_comes_later_is_waited_for(
+    two: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "later"
+    two.url = f"sqlite+aiosqlite:///{folder / 'app.db'}"
+    caplog.set_level(logging.INFO, "hawkapi_sqlalchemy.alembic")
+    with pytest.raises(DatabaseUnreachableError):
+        Migrations(two.config, wait_for_database=0.3).upgrade()
+    assert "waiting for it, up to 0.3 s" in caplog.text
+    caplog.clear()
+
+    class Make(logging.Handler):
+        """The folder is there once the first look has been in vain."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            folder.mkdir(exist_ok=True)
+
+    logger, handler = logging.getLogger("hawkapi_sqlalchemy.alembic"), Make()
+    logger.addHandler(handler)
+    two.options = {"wait_for_database": 30.0}
+    try:
+        (result,) = Migrations(two.config).upgrade()
+    finally:
+        logger.removeHandler(handler)
+    assert result.to == ("two",)
 
 
 def test_events_tell_how_far_it_is(two: Any) -> None:

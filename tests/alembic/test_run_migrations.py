@@ -306,5 +306,6 @@ def test_the_signature_has_the_names_callers_use():
         "statement_timeout",
         "lock_attempts",
         "canary",
+        "wait_for_database",
         "return",
     ]

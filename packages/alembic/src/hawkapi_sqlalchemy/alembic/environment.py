@@ -45,6 +45,7 @@ def run_migrations(
     statement_timeout: float | None = None,
     lock_attempts: int = 20,
     canary: str | None = None,
+    wait_for_database: float = 0.0,
 ) -> None:
     """Run the Alembic command that loaded this `env.py`, on a database or as SQL text.
 
@@ -105,6 +106,9 @@ def run_migrations(
             pauses of half a second to half a minute. Default: 20.
         canary: The name of the database that is migrated first. Default: the
             first of `url`.
+        wait_for_database: Seconds to wait for each database that cannot be reached
+            yet, as in a container that starts together with its server. Default: it
+            is tried once.
 
     Raises:
         MigrationError: The URL cannot be read, or the given connection cannot
@@ -165,7 +169,8 @@ def run_migrations(
             targets = find_targets(
                 databases, only=invocation.only, canary=_canary(invocation, databases, canary)
             )
-            _migrate_own(targets, run, invocation)
+            wait = wait_for_database if invocation.wait is None else invocation.wait
+            _migrate_own(targets, run, invocation, wait)
         else:
             visit((ONLY,), invocation, partial(_migrate_given, given, run), has_canary=False)
             settle_comparison((ONLY,), keeps_empty=not invocation.drops_empty)
@@ -203,7 +208,7 @@ def _print_sql(targets: Sequence[Target], options: dict[str, Any], invocation: I
         context.run_migrations()
 
 
-def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation) -> None:
+def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation, wait: float) -> None:
     # All at once, so that a missing driver is told before anything is touched.
     writes = is_moving()
     engines = {target.name: migration_engine(target.url, writes=writes) for target in targets}
@@ -217,7 +222,7 @@ def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation) ->
         )
         its_run = replace(run, options={"transactional_ddl": transactional, **run.options})
         try:
-            with_connection(engine, partial(its_run.on_own, recorder))
+            with_connection(engine, partial(its_run.on_own, recorder), wait=wait)
         except Exception:
             recorder.failed()
             if recorder.has_run:

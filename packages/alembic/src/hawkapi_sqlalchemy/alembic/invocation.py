@@ -45,6 +45,8 @@ class Invocation:
         url: The databases, in place of those that `env.py` names.
         only: The names of the databases to use; none for all.
         canary: The name of the database to begin with; `None` for the first.
+        wait: Seconds to wait for a database that cannot be reached, in place of what
+            `env.py` says.
         listener: Hears of what happens.
         results: What was done, filled in by `run_migrations`.
         databases: The names of all databases of the run, likewise; none as long as
@@ -59,6 +61,7 @@ class Invocation:
     url: Databases | None = None
     only: tuple[str, ...] = ()
     canary: str | None = None
+    wait: float | None = None
     listener: Listener = _ignore
     results: list[MigrationResult] = field(default_factory=list[MigrationResult])
     databases: tuple[str, ...] = ()

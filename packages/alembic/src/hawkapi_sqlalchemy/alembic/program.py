@@ -50,6 +50,8 @@ class Migrations:
         databases: The names of those to use. Default: all.
         canary: The name of the database to begin with. Default: the first, or what
             `env.py` says.
+        wait_for_database: Seconds to wait for a database that cannot be reached yet.
+            Default: what `env.py` says.
         x: What `env.py` gets from `context.get_x_argument()`, if `config` is a path.
 
     Raises:
@@ -71,12 +73,14 @@ class Migrations:
         url: Databases | None = None,
         databases: Iterable[str] = (),
         canary: str | None = None,
+        wait_for_database: float | None = None,
         x: Sequence[str] = (),
     ) -> None:
         self._config = find_config(config, x=x)
         self._url = url
         self._databases = tuple(databases)
         self._canary = canary
+        self._wait = wait_for_database
 
     def upgrade(
         self, revision: str = "head", *, on_event: Listener | None = None
@@ -366,6 +370,7 @@ class Migrations:
             url=self._url,
             only=self._databases,
             canary=self._canary,
+            wait=self._wait,
         )
         if listener is not None:
             invocation.listener = listener

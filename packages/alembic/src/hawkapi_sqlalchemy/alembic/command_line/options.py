@@ -104,6 +104,13 @@ def database_options[**P, T](function: Callable[P, T]) -> Callable[P, T]:
             help="The database, in place of those in env.py. A password is safer in the "
             "environment: HAWKAPI_MIGRATE_URL.",
         ),
+        click.option(
+            "--wait",
+            "wait_for_database",
+            type=click.FloatRange(min=0),
+            metavar="SECONDS",
+            help="How long to wait for a database that cannot be reached yet.",
+        ),
     )
     return _all(options)(project_options(function))
 
