@@ -11,7 +11,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = bool(os.environ.get("CI"))
 
 PYTHONS = ["3.12", "3.13"]
-SQLALCHEMY = {"2.0": "sqlalchemy[asyncio]>=2.0.50,<2.1", "2.1": "sqlalchemy[asyncio]>=2.1,<2.2"}
+SQLALCHEMY = {"2.0": "sqlalchemy[asyncio]>=2.0.53,<2.1", "2.1": "sqlalchemy[asyncio]>=2.1,<2.2"}
 EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
 
 # Our own packages, always from this tree: an index knows another package of the same name.
