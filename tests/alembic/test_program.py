@@ -346,11 +346,9 @@ async def test_commands_can_be_awaited_while_the_loop_goes_on(two: Any) -> None:
         await migrations.upgrade("nosuch")
 
 
-@pytest.mark.dialects("sqlite")
-async def test_a_cancelled_upgrade_ends_with_the_database_under_way(
-    two: Any, new_database_url: Any, tmp_path: Path
-) -> None:
-    begun, go_on = tmp_path / "begun", tmp_path / "go_on"
+def add_one_that_waits(two: Any, folder: Path) -> tuple[Path, Path]:
+    """Add a migration that makes the first file, and waits for the second."""
+    begun, go_on = folder / "begun", folder / "go_on"
     two.add(
         "three",
         f"""
@@ -362,6 +360,14 @@ async def test_a_cancelled_upgrade_ends_with_the_database_under_way(
         """,
         after="two",
     )
+    return begun, go_on
+
+
+@pytest.mark.dialects("sqlite")
+async def test_a_cancelled_upgrade_ends_with_the_database_under_way(
+    two: Any, new_database_url: Any, tmp_path: Path
+) -> None:
+    begun, go_on = add_one_that_waits(two, tmp_path)
     two.url = {"first": new_database_url(), "second": new_database_url()}
     migrations = Migrations(two.config)
     upgrade = asyncio.ensure_future(AsyncMigrations(migrations).upgrade())
@@ -383,18 +389,7 @@ async def test_another_call_that_is_cancelled_stops_nobody(
     two: Any, new_database_url: Any, tmp_path: Path
 ) -> None:
     """A health check beside the upgrade, for instance, which waits for its turn."""
-    begun, go_on = tmp_path / "begun", tmp_path / "go_on"
-    two.add(
-        "three",
-        f"""
-        import pathlib, time
-        pathlib.Path({str(begun)!r}).touch()
-        deadline = time.monotonic() + 30
-        while not pathlib.Path({str(go_on)!r}).exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        """,
-        after="two",
-    )
+    begun, go_on = add_one_that_waits(two, tmp_path)
     two.url = {"first": new_database_url(), "second": new_database_url()}
     migrations = AsyncMigrations(Migrations(two.config))
     upgrade = asyncio.ensure_future(migrations.upgrade())

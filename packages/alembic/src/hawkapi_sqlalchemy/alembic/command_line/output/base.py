@@ -1,8 +1,11 @@
 """What every way of showing results can show."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import click
 
 from hawkapi_sqlalchemy.alembic.events import Event
 from hawkapi_sqlalchemy.alembic.linting import Finding
@@ -21,11 +24,12 @@ class Output(Protocol):
 
     def note(self, text: str) -> None:
         """Say something by the way."""
-        ...
+        click.echo(text, err=True)
 
     def traceback(self, error: BaseException | None) -> None:
         """Show where an error comes from, for who asked to see it."""
-        ...
+        if error is not None:
+            self.note("".join(traceback.format_exception(error)).rstrip())
 
     def event(self, event: Event) -> None:
         """Show how far a migration is."""

@@ -1,7 +1,6 @@
 """One JSON document, for programs."""
 
 import json
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, override
@@ -31,15 +30,6 @@ class JsonOutput(Output):
 
     def __init__(self) -> None:
         self._document: dict[str, Any] = {"ok": True, "error": None}
-
-    @override
-    def note(self, text: str) -> None:
-        click.echo(text, err=True)
-
-    @override
-    def traceback(self, error: BaseException | None) -> None:
-        if error is not None:
-            self.note("".join(traceback.format_exception(error)).rstrip())
 
     @override
     def event(self, event: Event) -> None:

@@ -1,6 +1,5 @@
 """Plain lines: for logs, pipes, and terminals without `rich`."""
 
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import override
@@ -38,15 +37,6 @@ class PlainOutput(Output):
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-
-    @override
-    def note(self, text: str) -> None:
-        click.echo(text, err=True)
-
-    @override
-    def traceback(self, error: BaseException | None) -> None:
-        if error is not None:
-            self.note("".join(traceback.format_exception(error)).rstrip())
 
     @override
     def event(self, event: Event) -> None:
