@@ -14,7 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -53,11 +52,10 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     for line in shown.splitlines():
         console.print(Text.from_ansi(line))
+    picture = console.export_svg(title="hawkapi-migrate")
     # Fonts would be loaded from another server; the site needs nothing but itself.
-    plain = re.sub(
-        r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL
-    )
-    console.save_svg(str(PICTURE), title="hawkapi-migrate", code_format=plain)
+    plain = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    PICTURE.write_text(plain)
 
 
 def _make_project(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import inspect
 
 import pytest
@@ -61,10 +60,8 @@ def test_the_adapter_is_the_only_place_that_uses_private_names() -> None:
     assert private_names(_hawkapi) == PRIVATE
 
 
-@pytest.mark.skipif(
-    importlib.metadata.version("hawkapi") != "0.2.0", reason="describes HawkAPI 0.2.0"
-)
-def test_the_private_names_exist_in_hawkapi_0_2_0() -> None:
+def test_the_private_names_exist_in_the_installed_hawkapi() -> None:
+    """Without them the adapter falls back; whoever renames one is to be heard."""
     app = HawkAPI()
 
     for name in PRIVATE:

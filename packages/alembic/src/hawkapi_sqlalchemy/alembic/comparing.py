@@ -5,29 +5,63 @@ from typing import Any, cast
 
 from alembic import context
 from alembic.autogenerate import RevisionContext, render_python_code
+from alembic.config import Config
 from alembic.operations.ops import UpgradeOps
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from hawkapi_sqlalchemy.alembic.errors import MigrationError, SchemaDifferenceError
 from hawkapi_sqlalchemy.alembic.results import SchemaCheck
 
 __all__ = [
     "autogenerates",
-    "check_of",
+    "compare",
     "is_comparing",
     "make_sure_it_is_at_head",
     "settle_comparison",
 ]
 
 
-def check_of(database: str, found: UpgradeOps) -> SchemaCheck:
-    """Say what autogenerate found in a database.
+def compare(
+    database: str,
+    config: Config,
+    script: ScriptDirectory,
+    heads: tuple[str, ...],
+    migrating: MigrationContext,
+) -> SchemaCheck:
+    """Compare a database with the models.
 
     Args:
         database: Its name.
-        found: What autogenerate would do.
+        config: Alembic's configuration.
+        script: The migration scripts.
+        heads: The revisions the database is at.
+        migrating: Alembic's context.
+
+    Raises:
+        MigrationError: It is not at the newest revision.
+        CommandError: `env.py` gives no models.
     """
-    operations = tuple(found.as_diffs())
-    return SchemaCheck(database, tuple(_lines(operations)), operations)
+    make_sure_it_is_at_head(heads)
+    comparison = RevisionContext(config, script, dict(_COMPARE))
+    comparison.run_autogenerate(heads, migrating)
+    # A hook of the application's takes a revision away in which there is nothing to do.
+    found = comparison.generated_revisions
+    return _check_of(database, found[-1].upgrade_ops_list[-1]) if found else SchemaCheck(database)
+
+
+_COMPARE: dict[str, Any] = {
+    "message": None,
+    "autogenerate": True,
+    "sql": False,
+    "head": "head",
+    "splice": False,
+    "branch_label": None,
+    "version_path": None,
+    "rev_id": None,
+    "depends_on": None,
+}
+"""What Alembic's own `check` asks of autogenerate."""
 
 
 def is_comparing() -> bool:
@@ -88,7 +122,7 @@ def make_sure_it_is_at_head(heads: Sequence[str]) -> None:
 def _join(revision_context: RevisionContext, databases: Sequence[str]) -> None:
     script = revision_context.generated_revisions[-1]
     checks = [
-        check_of(name, ops) for name, ops in zip(databases, script.upgrade_ops_list, strict=True)
+        _check_of(name, ops) for name, ops in zip(databases, script.upgrade_ops_list, strict=True)
     ]
     differing = [each for each in checks if each.differences]
     if _is_check() and differing:
@@ -101,6 +135,11 @@ def _join(revision_context: RevisionContext, databases: Sequence[str]) -> None:
         )
     script.upgrade_ops = script.upgrade_ops_list[0]
     script.downgrade_ops = script.downgrade_ops_list[0]
+
+
+def _check_of(database: str, found: UpgradeOps) -> SchemaCheck:
+    operations = tuple(found.as_diffs())
+    return SchemaCheck(database, tuple(_lines(operations)), operations)
 
 
 def _revision_context() -> RevisionContext | None:

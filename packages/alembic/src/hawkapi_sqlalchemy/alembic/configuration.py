@@ -53,7 +53,7 @@ def find_config(
 
 
 @contextmanager
-def lend(config: Config, invocation: Invocation) -> Generator[StringIO]:
+def lend(config: Config, invocation: Invocation) -> Generator[None]:
     """Give a configuration to a command, and take back what was changed for it.
 
     Nothing is printed meanwhile, and the usual `env.py`, which sets logging up from
@@ -63,22 +63,18 @@ def lend(config: Config, invocation: Invocation) -> Generator[StringIO]:
     Args:
         config: The configuration.
         invocation: What `run_migrations` is told.
-
-    Yields:
-        What the command prints.
     """
-    printed = StringIO()
     before = (config.stdout, config.output_buffer, config.config_file_name)
     talk = config.messaging_opts
     # Read once, and kept by Alembic.
     _ = config.file_config
-    config.stdout = config.output_buffer = printed
+    config.stdout = config.output_buffer = StringIO()
     config.config_file_name = None
     # What Alembic says of the files it writes goes past the configuration's output.
     config.messaging_opts = {"quiet": True}
     config.attributes[KEY] = invocation
     try:
-        yield printed
+        yield
     finally:
         config.stdout, config.output_buffer, config.config_file_name = before
         config.messaging_opts = talk

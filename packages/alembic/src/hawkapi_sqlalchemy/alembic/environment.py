@@ -9,6 +9,7 @@ from typing import Any
 from alembic import context
 from alembic.ddl.impl import DefaultImpl
 from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hawkapi_sqlalchemy.alembic.comparing import settle_comparison
@@ -236,7 +237,7 @@ def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation, wa
 def _look_where_it_is(engine: Engine | AsyncEngine, run: Run, recorder: Recorder) -> None:
     # What is told of a failure is what is stored. Where that cannot be asked, it is what was
     # known last.
-    with suppress(Exception):
+    with suppress(MigrationError, SQLAlchemyError, OSError):
         heads = with_connection(engine, partial(current_heads, run.options))
         recorder.left_at(heads, context.script)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
+from hawkapi_sqlalchemy.alembic.directly import execute_directly
 from hawkapi_sqlalchemy.alembic.errors import MigrationLockLostError, MigrationLockTimeoutError
 from hawkapi_sqlalchemy.alembic.loops import pause
 from hawkapi_sqlalchemy.alembic.opening import unreachable
@@ -236,12 +237,7 @@ class _FileLock:
 
 
 def _database_file(connection: Connection) -> Path | None:
-    # SQLite itself knows best, whatever the URL looked like. Asked past SQLAlchemy, which would
-    # begin a transaction.
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute("PRAGMA database_list")
-        files = {row[1]: row[2] for row in cursor.fetchall()}
-    finally:
-        cursor.close()
+    # SQLite itself knows best, whatever the URL looked like.
+    rows = execute_directly(connection, "PRAGMA database_list")
+    files = {row[1]: row[2] for row in rows}
     return Path(files["main"]) if files.get("main") else None

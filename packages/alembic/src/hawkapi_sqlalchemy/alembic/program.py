@@ -1,26 +1,20 @@
 """Alembic's commands for programs: what they do is answered as data, and nothing is printed."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
 
 from alembic import command
-from alembic.autogenerate import RevisionContext
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from alembic.util import to_tuple
+from alembic.script import ScriptDirectory
 
-from hawkapi_sqlalchemy.alembic.comparing import check_of, make_sure_it_is_at_head
-from hawkapi_sqlalchemy.alembic.configuration import find_config, lend
+from hawkapi_sqlalchemy.alembic.calling import Caller, check_called
+from hawkapi_sqlalchemy.alembic.comparing import compare
+from hawkapi_sqlalchemy.alembic.configuration import find_config
 from hawkapi_sqlalchemy.alembic.errors import MigrationError
 from hawkapi_sqlalchemy.alembic.events import Listener
-from hawkapi_sqlalchemy.alembic.invocation import Databases, Invocation
-from hawkapi_sqlalchemy.alembic.locking import alembic_lock
+from hawkapi_sqlalchemy.alembic.invocation import Databases
 from hawkapi_sqlalchemy.alembic.results import (
     DatabaseState,
     MigrationResult,
@@ -29,11 +23,9 @@ from hawkapi_sqlalchemy.alembic.results import (
     SqlScript,
 )
 from hawkapi_sqlalchemy.alembic.running import unknown_revisions
+from hawkapi_sqlalchemy.alembic.scripts import list_heads, list_history, pending_at, revision_of
 
 __all__ = ["Migrations"]
-
-type Look = Callable[[str, Any, MigrationContext], None]
-"""What is done with the name of a database, the revisions it is at, and Alembic's context."""
 
 
 class Migrations:
@@ -77,10 +69,9 @@ class Migrations:
         x: Sequence[str] = (),
     ) -> None:
         self._config = find_config(config, x=x)
-        self._url = url
-        self._databases = tuple(databases)
-        self._canary = canary
-        self._wait = wait_for_database
+        self._caller = Caller(
+            self._config, url, tuple(databases), canary=canary, wait=wait_for_database
+        )
 
     def upgrade(
         self, revision: str = "head", *, on_event: Listener | None = None
@@ -157,22 +148,13 @@ class Migrations:
         Raises:
             MigrationError: The databases are not known: a URL that cannot be read.
         """
-        states: dict[str, DatabaseState] = {}
         script = ScriptDirectory.from_config(self._config)
 
-        def look(name: str, heads: Any, _: MigrationContext) -> None:
-            at = to_tuple(heads, default=())
-            unknown = unknown_revisions(at)
-            pending = () if unknown else _pending(script, at)
-            states[name] = DatabaseState(
-                name, at, tuple(each.revision for each in pending), tuple(unknown)
-            )
+        def look(name: str, at: tuple[str, ...], _: MigrationContext) -> DatabaseState:
+            unknown = tuple(unknown_revisions(at))
+            return DatabaseState(name, at, () if unknown else pending_at(script, at), unknown)
 
-        invocation = self._look(script, look)
-        return [
-            states.get(each.database) or DatabaseState(each.database, error=each.error)
-            for each in invocation.results
-        ]
+        return self._caller.look(script, look, lambda name, error: DatabaseState(name, error=error))
 
     def pending(self) -> dict[str, list[Revision]]:
         """List what an upgrade to all heads would apply to each database, in that order.
@@ -198,34 +180,20 @@ class Migrations:
         Raises:
             MigrationError: The databases are not known, or `env.py` gives no models.
         """
-        checks: dict[str, SchemaCheck] = {}
         script = ScriptDirectory.from_config(self._config)
 
-        def look(name: str, heads: Any, migrating: MigrationContext) -> None:
-            make_sure_it_is_at_head(to_tuple(heads, default=()))
-            comparison = RevisionContext(self._config, script, dict(_COMPARE))
-            comparison.run_autogenerate(heads, migrating)
-            # A hook of the application's takes a revision away in which there is nothing to do.
-            found = comparison.generated_revisions
-            checks[name] = (
-                check_of(name, found[-1].upgrade_ops_list[-1]) if found else SchemaCheck(name)
-            )
+        def look(name: str, at: tuple[str, ...], migrating: MigrationContext) -> SchemaCheck:
+            return compare(name, self._config, script, at, migrating)
 
-        invocation = self._look(script, look)
-        return [
-            checks.get(each.database) or SchemaCheck(each.database, error=each.error)
-            for each in invocation.results
-        ]
+        return self._caller.look(script, look, lambda name, error: SchemaCheck(name, error=error))
 
     def heads(self) -> list[Revision]:
         """List the newest revisions of the scripts: one, or several of a history with branches."""
-        script = ScriptDirectory.from_config(self._config)
-        return [_revision(each) for each in script.get_revisions("heads")]
+        return list_heads(self._config)
 
     def history(self) -> list[Revision]:
         """List the revisions of the scripts, the newest first."""
-        script = ScriptDirectory.from_config(self._config)
-        return [_revision(each) for each in script.walk_revisions()]
+        return list_history(self._config)
 
     def revision(
         self,
@@ -261,11 +229,12 @@ class Migrations:
             MigrationError: The databases do not all lack the same.
             CommandError: What Alembic raises.
         """
-        invocation = self._invocation()
+        invocation = self._caller.prepare()
         invocation.drops_empty = autogenerate
-        with _alone(), alembic_lock, lend(self._config, invocation):
-            made = command.revision(
-                self._config,
+        made = self._caller.call(
+            invocation,
+            lambda config: command.revision(
+                config,
                 message,
                 autogenerate=autogenerate,
                 head=head,
@@ -275,10 +244,11 @@ class Migrations:
                 rev_id=revision_id,
                 # Alembic takes several, and says it takes one.
                 depends_on=[*depends_on] or None,  # pyright: ignore[reportArgumentType]
-            )
+            ),
+        )
         # A hook of the application's may make several of it.
         first = next(iter(made), None) if isinstance(made, list) else made
-        return None if first is None else _revision(first)
+        return None if first is None else revision_of(first)
 
     def merge(
         self,
@@ -301,21 +271,22 @@ class Migrations:
             CommandError: What Alembic raises.
         """
         heads = [each.revision for each in self.heads()]
-        if len(heads) < 2:  # what can be joined
+        if len(heads) == 1:
             raise MigrationError("the migration scripts have one head: there is nothing to join")
         wanted = heads if tuple(revisions) == ("heads",) else revisions
-        invocation = self._invocation()
-        with _alone(), alembic_lock, lend(self._config, invocation):
-            made = command.merge(
-                self._config,
+        made = self._caller.call(
+            self._caller.prepare(),
+            lambda config: command.merge(
+                config,
                 [*wanted],
                 message=message or f"join {' and '.join(wanted)}",
                 branch_label=branch_label,
                 rev_id=revision_id,
-            )
+            ),
+        )
         if made is None:
             raise MigrationError("Alembic wrote no revision")
-        return _revision(made)
+        return revision_of(made)
 
     def sql(
         self, revision: str = "head", *, start: str | None = None, downgrade: bool = False
@@ -355,115 +326,25 @@ class Migrations:
         if downgrade and start is None:
             raise MigrationError("a downgrade as SQL needs the revision that it starts from")
         between = revision if start is None else f"{start}:{revision}"
-        run = command.downgrade if downgrade else command.upgrade
-        invocation = self._invocation()
-        with _alone(), alembic_lock, lend(self._config, invocation) as printed:
-            run(self._config, between, sql=True)
-        _make_sure(invocation)
-        return SqlScript(invocation.dialect, printed.getvalue(), invocation.version_table)
+        write = command.downgrade if downgrade else command.upgrade
+        printed = StringIO()
 
-    def _invocation(
-        self, destination: Sequence[str] = (), listener: Listener | None = None
-    ) -> Invocation:
-        invocation = Invocation(
-            destination=tuple(destination),
-            url=self._url,
-            only=self._databases,
-            canary=self._canary,
-            wait=self._wait,
-        )
-        if listener is not None:
-            invocation.listener = listener
-        return invocation
+        def run(config: Config) -> None:
+            config.output_buffer = printed
+            write(config, between, sql=True)
+
+        invocation = self._caller.prepare()
+        self._caller.call(invocation, run)
+        check_called(invocation)
+        return SqlScript(invocation.dialect, printed.getvalue(), invocation.version_table)
 
     def _move(
         self,
         revisions: Sequence[str],
-        run: Callable[[Config], None],
+        move: Callable[[Config], None],
         listener: Listener | None,
     ) -> list[MigrationResult]:
-        invocation = self._invocation(revisions, listener)
-        with _alone(), alembic_lock, lend(self._config, invocation):
-            run(self._config)
-        _make_sure(invocation)
+        invocation = self._caller.prepare(revisions, listener)
+        self._caller.call(invocation, move)
+        check_called(invocation)
         return invocation.results
-
-    def _look(self, script: ScriptDirectory, look: Look) -> Invocation:
-        """Load `env.py` for a look at each database, which changes nothing."""
-        invocation = self._invocation()
-
-        def run(heads: Any, migrating: MigrationContext) -> list[Any]:
-            look(invocation.database, heads, migrating)
-            return []
-
-        with _alone(), alembic_lock, lend(self._config, invocation):
-            environment = EnvironmentContext(self._config, script, fn=run, dont_mutate=True)
-            try:
-                with environment:
-                    script.run_env()
-            except Exception:
-                if not any(each.error for each in invocation.results):
-                    raise
-                # That of a database, which stands in its result.
-        _make_sure(invocation)
-        return invocation
-
-
-_is_busy: ContextVar[bool] = ContextVar("hawkapi_migrations_busy", default=False)
-
-
-@contextmanager
-def _alone() -> Generator[None]:
-    """Refuse a command inside another one.
-
-    Alembic's globals are that one's, and where it migrates in a thread of its own, its caller
-    waits with the lock.
-    """
-    if _is_busy.get():
-        raise MigrationError(
-            "a command is under way that this one was called from, an event listener for "
-            "instance: call it afterwards"
-        )
-    token = _is_busy.set(True)
-    try:
-        yield
-    finally:
-        _is_busy.reset(token)
-
-
-_COMPARE: dict[str, Any] = {
-    "message": None,
-    "autogenerate": True,
-    "sql": False,
-    "head": "head",
-    "splice": False,
-    "branch_label": None,
-    "version_path": None,
-    "rev_id": None,
-    "depends_on": None,
-}
-"""What Alembic's own `check` asks of autogenerate."""
-
-
-def _make_sure(invocation: Invocation) -> None:
-    if not invocation.databases:
-        raise MigrationError(
-            "env.py did not call run_migrations of hawkapi_sqlalchemy.alembic, so nothing is known "
-            "of what it did"
-        )
-
-
-def _pending(script: ScriptDirectory, at: tuple[str, ...]) -> list[Script]:
-    return [*script.iterate_revisions("heads", at, implicit_base=True)][::-1]
-
-
-def _revision(script: Script) -> Revision:
-    return Revision(
-        revision=script.revision,
-        down_revisions=to_tuple(script.down_revision, default=()),
-        depends_on=to_tuple(script.dependencies, default=()),
-        branch_labels=tuple(sorted(script.branch_labels)),
-        message=script.doc,
-        path=Path(script.path),
-        is_head=script.is_head,
-    )

@@ -1,7 +1,6 @@
 """A migration that cannot get a lock gives way, and is run again."""
 
 import logging
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,12 @@ from sqlalchemy.exc import DBAPIError
 
 from hawkapi_sqlalchemy.alembic.errors import TableLockedError
 from hawkapi_sqlalchemy.alembic.loops import pause
+from hawkapi_sqlalchemy.alembic.statements import (
+    is_ddl,
+    naming,
+    only_reads,
+    runs_concurrently,
+)
 
 __all__ = ["Progress", "retry_locked"]
 
@@ -26,12 +31,6 @@ _SQLITE_BUSY = 5
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-_COMMENTS = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
-_READS = re.compile(
-    rf"{_COMMENTS}(SELECT|SHOW|PRAGMA|EXPLAIN|SET|ROLLBACK)\b", re.IGNORECASE | re.DOTALL
-)
-_DDL = re.compile(rf"{_COMMENTS}(CREATE|ALTER|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE | re.DOTALL)
-_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 
 
 class Progress:
@@ -51,7 +50,7 @@ class Progress:
         self.is_partial = False
         self._is_dirty = False
         self._is_complete = False
-        self._version_table = re.compile(rf"(?<![\w$]){re.escape(version_table)}(?![\w$])")
+        self._version_table = naming(version_table)
         # MariaDB and MySQL commit before and after each of these, whoever asked for it.
         self._ddl_commits = connection.dialect.name in {"mysql", "mariadb"}
         event.listen(connection, "before_cursor_execute", self._before)
@@ -68,19 +67,18 @@ class Progress:
         self._is_dirty = self._is_complete = False
 
     def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._ddl_commits and self._is_dirty and _DDL.match(statement):
+        if self._ddl_commits and self._is_dirty and is_ddl(statement):
             self._committed(connection)
-        if _CONCURRENTLY.search(statement):
-            # It commits while it runs: what fails leaves an index that is invalid
-            # (https://www.postgresql.org/docs/current/sql-createindex.html).
+        if runs_concurrently(statement):
+            # It commits while it runs, and may fail after that.
             self.is_partial = True
 
     def _after(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if _READS.match(statement) or self._version_table.search(statement):
+        if only_reads(statement) or self._version_table.search(statement):
             return
         self._is_dirty = True
         # A block in AUTOCOMMIT needs no look: Alembic ends it with a commit, also when it fails.
-        if self._ddl_commits and _DDL.match(statement):
+        if self._ddl_commits and is_ddl(statement):
             self._committed(connection)
 
     def _committed(self, _: Connection) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from hawkapi_sqlalchemy.alembic.directly import execute_directly
 from hawkapi_sqlalchemy.alembic.errors import ForeignKeyViolationError, MigrationError
 
 type Violations = Counter[tuple[str, str]]
@@ -68,7 +69,7 @@ def foreign_keys_off(connection: Connection) -> Generator[None]:
         MigrationError: They are on, and the connection is in a transaction, in
             which SQLite does not let them be switched.
     """
-    was_on = fetch(connection, "PRAGMA foreign_keys")[0][0] == 1
+    was_on = execute_directly(connection, "PRAGMA foreign_keys")[0][0] == 1
     if not was_on:
         yield
         return
@@ -78,13 +79,13 @@ def foreign_keys_off(connection: Connection) -> Generator[None]:
             "keys on, where changing a table would delete the rows that refer to it; give it "
             "before its transaction begins, or after PRAGMA foreign_keys=OFF"
         )
-    fetch(connection, "PRAGMA foreign_keys=OFF")
+    execute_directly(connection, "PRAGMA foreign_keys=OFF")
     try:
         yield
     finally:
         # A failed migration may have left its transaction open.
         connection.rollback()
-        fetch(connection, "PRAGMA foreign_keys=ON")
+        execute_directly(connection, "PRAGMA foreign_keys=ON")
 
 
 def violations(connection: Connection) -> Violations | None:
@@ -95,8 +96,8 @@ def violations(connection: Connection) -> Violations | None:
         unique (https://www.sqlite.org/foreignkeys.html#fk_indexes).
     """
     try:
-        rows = fetch(connection, "PRAGMA foreign_key_check")
-    except Exception as error:
+        rows = execute_directly(connection, "PRAGMA foreign_key_check")
+    except connection.dialect.loaded_dbapi.Error as error:
         if "foreign key mismatch" not in str(error):
             raise
         return None
@@ -114,25 +115,3 @@ def check_foreign_keys(connection: Connection, before: Violations | None) -> Non
         return
     if added := after - before:
         raise ForeignKeyViolationError(added)
-
-
-def fetch_nothing(connection: Connection, statement: str) -> None:
-    """Execute a statement past SQLAlchemy's connection, and its events."""
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement)
-    finally:
-        cursor.close()
-
-
-def fetch(connection: Connection, statement: str) -> Sequence[Any]:
-    """Execute a statement outside every transaction, and answer its rows."""
-    # Past SQLAlchemy's connection, which would begin a transaction: in one,
-    # PRAGMA foreign_keys does nothing, and Alembic would take it for the
-    # caller's and never commit.
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(statement)
-        return cursor.fetchall()
-    finally:
-        cursor.close()

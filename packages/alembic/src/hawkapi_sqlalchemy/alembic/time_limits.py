@@ -1,16 +1,14 @@
 """How long a migration waits for locks, and how long its statements run."""
 
 import math
-import re
 from typing import Any
 
 from sqlalchemy import Connection, event
 
-from hawkapi_sqlalchemy.alembic.sqlite import fetch, fetch_nothing
+from hawkapi_sqlalchemy.alembic.directly import execute_directly
+from hawkapi_sqlalchemy.alembic.statements import runs_concurrently
 
 __all__ = ["set_time_limits"]
-
-_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 
 
 def set_time_limits(
@@ -47,8 +45,7 @@ def set_time_limits(
                 settings.append(_mysql_statement_limit(connection, statement_timeout))
         case "sqlite":
             if lock_timeout is not None:
-                # Past SQLAlchemy's connection: nothing needs a transaction.
-                fetch(connection, f"PRAGMA busy_timeout = {_milliseconds(lock_timeout)}")
+                execute_directly(connection, f"PRAGMA busy_timeout = {_milliseconds(lock_timeout)}")
         case _:
             pass
     for each in settings:
@@ -60,18 +57,16 @@ def set_time_limits(
 def _wait_for_old_transactions(connection: Connection, limit: str) -> None:
     """Lift the limit for CREATE INDEX CONCURRENTLY and its like.
 
-    They wait for each older transaction as for a lock, hold nobody up meanwhile, and
-    leave an invalid index when they are given up
-    (https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY).
+    They wait for each older transaction as for a lock, and hold nobody up meanwhile.
     """
 
     def before(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if _CONCURRENTLY.search(statement):
-            fetch_nothing(connection, "SET lock_timeout = 0")
+        if runs_concurrently(statement):
+            execute_directly(connection, "SET lock_timeout = 0")
 
     def after(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if _CONCURRENTLY.search(statement):
-            fetch_nothing(connection, limit)
+        if runs_concurrently(statement):
+            execute_directly(connection, limit)
 
     event.listen(connection, "before_cursor_execute", before)
     event.listen(connection, "after_cursor_execute", after)

@@ -228,23 +228,22 @@ def _guard_return(engine: SyncEngine, unwanted: set[int], is_clean: Callable[[An
         is_clean: Whether a driver's connection is as the pool lent it.
     """
 
-    def is_returnable(driver_connection: Any) -> bool:
-        try:
-            return is_clean(driver_connection)
-        except Exception:  # noqa: BLE001  # a driver's, of a connection that the application closed
-            # SQLAlchemy passes over what is raised here, and the pool's place would be lost.
-            return False
-
     @event.listens_for(engine, "checkin")
     def checkin(connection: Any, record: ConnectionPoolEntry) -> None:
         if connection is None:
             return
         if unwanted and id(connection) in unwanted:
             record.close()
-        elif not is_returnable(connection.driver_connection):
-            record.invalidate()
-        else:
+            return
+        try:
+            clean = is_clean(connection.driver_connection)
+        except Exception:  # noqa: BLE001  # a driver's, of a connection that the application closed
+            # SQLAlchemy passes over what is raised here, and the pool's place would be lost.
+            clean = False
+        if clean:
             record.info[IDLE_SINCE] = time.monotonic()
+        else:
+            record.invalidate()
 
     del checkin
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hawkapi_sqlalchemy.alembic.errors import MigrationError
+from hawkapi_sqlalchemy.alembic.statements import naming
 
 __all__ = ["Statement", "split_by_revision"]
 
@@ -40,7 +41,7 @@ def split_by_revision(sql: str, version_table: str) -> Iterator[tuple[str, list[
         MigrationError: `sqlparse` is not installed.
     """
     parts = _RUNNING.split(sql)
-    own = re.compile(rf"(?<![\w$]){re.escape(version_table)}(?![\w$])")
+    own = naming(version_table)
     for revision, text in zip(parts[1::2], parts[2::2], strict=True):
         yield revision, [each for each in _statements(text) if not own.search(each.text)]
 
