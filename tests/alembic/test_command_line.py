@@ -188,11 +188,15 @@ def test_one_that_cannot_be_asked_is_named_by_every_command(shards: Shell) -> No
         "run_migrations(sqlalchemy.MetaData(), {'here': 'sqlite+aiosqlite:///here.db',"
         " 'gone': 'sqlite+aiosqlite:////nowhere/at/all.db'})\n"
     )
+    shards("upgrade", "-d", "here")
     assert "gone: cannot connect to " in (shards("revision", "-m", "x", status=1) or shards.errors)
     for words in (["status"], ["current"], ["check"], ["revision", "-m", "x"]):
         answer = shards.json(*words, status=1)
         assert (answer["ok"], answer["error"]["type"]) == (False, "DatabasesFailedError")
         assert "gone" in json.dumps(answer)
+        # One that looks answers for the others all the same.
+        found = answer.get("databases", answer.get("results"))
+        assert [each["error"] is None for each in found] == [True, False]
 
 
 def test_a_canary_that_fails_ends_it(shards: Shell) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from asgi import DEADLINE, until
-from hawkapi_sqlalchemy.core import Database, PoolExhaustedError
+from hawkapi_sqlalchemy.core import Database, DatabaseConfig, PoolExhaustedError
+from hawkapi_sqlalchemy.core.dialects import policy_for
 from hawkapi_sqlalchemy.core.pool import DatabasePool
 
 on_sqlite = pytest.mark.dialects("sqlite")
@@ -286,3 +288,25 @@ async def test_a_forgotten_connection_that_is_collected_in_another_thread_wakes_
         await give_back(await task)
     collector.join()
     assert pool._open == 1
+
+
+async def test_a_connection_whose_state_cannot_be_asked_gives_its_place_back(
+    counters: str, make_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver raises for one that the application has closed behind the pool's back."""
+    asked: list[Any] = []
+
+    def refuse(_: Any, driver_connection: Any) -> bool:
+        asked.append(driver_connection)
+        raise AttributeError("the protocol is gone")
+
+    # Before the pool is made, which keeps what it asks.
+    policy = policy_for(DatabaseConfig(counters))
+    monkeypatch.setattr(type(policy), "is_clean", refuse)
+    database: Database = make_database(counters, pool_size=1, max_overflow=0, pool_timeout=5.0)
+    for _ in range(2):
+        async with database.session(commit=False) as session:
+            await session.execute(text("SELECT 1"))
+    assert len(asked) == 2
+    assert asked[0] is not asked[1]
+    assert database.checked_out == 0
