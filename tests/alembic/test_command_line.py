@@ -195,7 +195,7 @@ def test_one_that_cannot_be_asked_is_named_by_every_command(shards: Shell) -> No
         assert (answer["ok"], answer["error"]["type"]) == (False, "DatabasesFailedError")
         assert "gone" in json.dumps(answer)
         # One that looks answers for the others all the same.
-        found = answer.get("databases", answer.get("results"))
+        found = answer["results" if words[0] == "revision" else "databases"]
         assert [each["error"] is None for each in found] == [True, False]
 
 
