@@ -21,12 +21,12 @@ from hawkapi_sqlalchemy.alembic.invocation import (
     VERSION_TABLE,
     Databases,
     Invocation,
-    Recorder,
     invocation_of,
 )
 from hawkapi_sqlalchemy.alembic.locking import alembic_lock
 from hawkapi_sqlalchemy.alembic.many import visit
 from hawkapi_sqlalchemy.alembic.opening import with_connection
+from hawkapi_sqlalchemy.alembic.recording import Recorder
 from hawkapi_sqlalchemy.alembic.rendering import render_item
 from hawkapi_sqlalchemy.alembic.running import Run, current_heads
 from hawkapi_sqlalchemy.alembic.sqlite import EXPLICIT_DRIVERS
@@ -211,8 +211,8 @@ def _print_sql(targets: Sequence[Target], options: dict[str, Any], invocation: I
 
 def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation, wait: float) -> None:
     # All at once, so that a missing driver is told before anything is touched.
-    writes = is_moving()
-    engines = {target.name: migration_engine(target.url, writes=writes) for target in targets}
+    moves = is_moving()
+    engines = {target.name: migration_engine(target.url, writes=moves) for target in targets}
 
     def migrate(recorder: Recorder) -> None:
         engine = engines[recorder.database]
@@ -230,7 +230,7 @@ def _migrate_own(targets: Sequence[Target], run: Run, invocation: Invocation, wa
                 _look_where_it_is(engine, run, recorder)
             raise
 
-    visit([*engines], invocation, migrate, has_canary=is_moving())
+    visit([*engines], invocation, migrate, has_canary=moves)
     settle_comparison([*engines], keeps_empty=not invocation.drops_empty)
 
 

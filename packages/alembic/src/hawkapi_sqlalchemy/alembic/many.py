@@ -7,7 +7,8 @@ from hawkapi_sqlalchemy.alembic.errors import (
     DatabaseUnreachableError,
     MigrationLockTimeoutError,
 )
-from hawkapi_sqlalchemy.alembic.invocation import Invocation, Recorder
+from hawkapi_sqlalchemy.alembic.invocation import Invocation
+from hawkapi_sqlalchemy.alembic.recording import Recorder
 from hawkapi_sqlalchemy.alembic.stopping import stop_asked
 
 __all__ = ["visit"]
@@ -44,7 +45,7 @@ def visit(
     for database in databases:
         if stop_asked():
             break
-        recorder = invocation.start(database)
+        recorder = Recorder(invocation, database)
         try:
             work(recorder)
         except Exception as error:

@@ -18,8 +18,9 @@ from hawkapi_sqlalchemy.alembic.comparing import (
 from hawkapi_sqlalchemy.alembic.destinations import is_moving, is_relative
 from hawkapi_sqlalchemy.alembic.enums import reuse_enums
 from hawkapi_sqlalchemy.alembic.errors import UnknownDatabaseRevisionError
-from hawkapi_sqlalchemy.alembic.invocation import VERSION_TABLE, Recorder
+from hawkapi_sqlalchemy.alembic.invocation import VERSION_TABLE
 from hawkapi_sqlalchemy.alembic.migration_lock import hold_migration_lock
+from hawkapi_sqlalchemy.alembic.recording import Recorder
 from hawkapi_sqlalchemy.alembic.retries import Progress, retry_locked
 from hawkapi_sqlalchemy.alembic.sqlite import check_foreign_keys, foreign_keys_off, violations
 from hawkapi_sqlalchemy.alembic.time_limits import set_time_limits

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ class Session:
 
     Attributes:
         output: Shows results.
-        migrations: The project.
+        verbose: Whether tracebacks are shown.
+        project: Arguments of `Migrations`.
         results: What has been done to databases so far.
     """
 
@@ -34,7 +36,7 @@ class Session:
     results: list[MigrationResult] = field(default_factory=list[MigrationResult])
     _started: list[str] = field(default_factory=list[str])
 
-    @property
+    @cached_property
     def migrations(self) -> Migrations:
         """The project that the options name.
 
