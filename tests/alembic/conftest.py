@@ -169,12 +169,14 @@ def project(empty_project: Project, database_url: str) -> Project:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path) -> Iterator[Shell]:
     """An empty folder, beside which there is a module of models."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "shop_models.py").write_text(MODELS)
-    return Shell(folder)
+    started = Shell(folder)
+    yield started
+    started.end()
 
 
 @pytest.fixture

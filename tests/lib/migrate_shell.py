@@ -16,6 +16,13 @@ from click.testing import CliRunner
 from hawkapi_sqlalchemy.alembic.command_line import main
 
 LONG_ENOUGH = 60.0
+# Whoever runs the tests in the background has SIGINT ignored, which children inherit.
+_START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from hawkapi_sqlalchemy.alembic.command_line import main
+main(prog_name="hawkapi-migrate")
+"""
 MODELS = """
 from hawkapi_sqlalchemy.mixins.naming import naming_convention
 from sqlalchemy import ForeignKey, MetaData, String
@@ -46,6 +53,7 @@ class Shell:
     folder: Path
     env: dict[str, str] = field(default_factory=dict[str, str])
     errors: str = ""
+    _started: list[subprocess.Popen[str]] = field(default_factory=list[subprocess.Popen[str]])
 
     def __call__(self, *words: str, status: int = 0) -> str:
         """Call it in this process, and answer what stands on the standard output."""
@@ -61,10 +69,21 @@ class Shell:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start it as a process."""
-        command = [sys.executable, "-m", "hawkapi_sqlalchemy.alembic.command_line", *words]
-        return subprocess.Popen(
-            command, cwd=self.folder, env={**os.environ, **self.env}, text=True, **options
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, *words],
+            cwd=self.folder,
+            env={**os.environ, **self.env},
+            text=True,
+            **options,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a test has left."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     @contextlib.contextmanager
     def _here(self) -> Iterator[None]:
