@@ -64,3 +64,16 @@ async def test_a_pause_ends_with_its_test(replicated: Replicated, turn: str) -> 
     """Whichever of the two runs second finds a replica that replays."""
     replicated.wait_for_catch_up()
     replicated.pause_replay()
+
+
+@pytest.mark.dialects("mariadb")
+def test_a_replica_does_not_replay_the_databases_of_other_tests(replicated: Replicated) -> None:
+    """It may start late in a long run, and has the primary's whole log to go through."""
+    name = replicated.primary.create_database()
+    try:
+        replicated.wait_for_catch_up()
+        known = {row[0] for row in replicated.replica.execute("SHOW DATABASES")}
+    finally:
+        replicated.primary.drop_database(name)
+    assert replicated.database in known
+    assert name not in known

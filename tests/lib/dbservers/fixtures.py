@@ -13,7 +13,7 @@ from dbservers.plugin import RUN, is_ci
 from dbservers.postgresql import PostgreSQLServer
 from dbservers.replication import PostgreSQLPair, Replicated
 from dbservers.run import Run
-from dbservers.server import DATABASE, DatabaseServer
+from dbservers.server import DATABASE, DatabaseServer, replicated_name
 
 type _Server = PostgreSQLServer | MariaDBServer
 
@@ -75,7 +75,9 @@ def replicated(dialect: str, server_run: Run) -> Iterator[Replicated]:
         primary, replica = _require(server_run.postgresql), _require(server_run.postgresql_standby)
     else:
         primary, replica = _require(server_run.mariadb), _require(server_run.mariadb_replica)
-    with server_run.workspace.lock(f"replicated-{dialect}"), _database(primary) as name:
+    with server_run.workspace.lock(f"replicated-{dialect}"), _database(
+        primary, replicated_name()
+    ) as name:
         both = Replicated(primary, replica, name)
         both.wait_for_catch_up()
         try:
@@ -162,8 +164,8 @@ def _fresh_database(request: pytest.FixtureRequest, dialect: str, file: Path) ->
 
 
 @contextlib.contextmanager
-def _database(server: DatabaseServer) -> Iterator[str]:
-    name = server.create_database()
+def _database(server: DatabaseServer, name: str | None = None) -> Iterator[str]:
+    name = server.create_database(name)
     try:
         yield name
     finally:

@@ -8,7 +8,7 @@ import pymysql
 from dbservers import binaries
 from dbservers.accounts import Account
 from dbservers.errors import ServerError
-from dbservers.server import DATABASE, USER, DatabaseServer, new_name
+from dbservers.server import DATABASE, REPLICATED, USER, DatabaseServer, new_name
 from dbservers.workspace import Workspace
 
 _SETTINGS = """
@@ -67,8 +67,15 @@ class MariaDBServer(DatabaseServer):
         return server
 
     def create_replica(self, template: Path) -> Self:
-        """Start a replica of this server, which must still have its whole binary log."""
+        """Start a replica of this server, which must still have its whole binary log.
+
+        It replays only the databases that `replicated_name` has named: a shared primary's log
+        holds those of every other test too, which would take longer the later it is started.
+        """
         replica = type(self).create(self.workspace, template)
+        replica.execute(
+            f"SET GLOBAL replicate_wild_do_table = '{REPLICATED.replace('_', '\\_')}%.%'"
+        )
         replica.execute(
             f"CHANGE MASTER TO MASTER_HOST = '{self.host}', MASTER_PORT = {self.port}, "
             f"MASTER_USER = '{self.admin}', MASTER_PASSWORD = '{self.workspace.password}', "

@@ -30,7 +30,7 @@ class Replicated:
         """The URL of the database on the replica, which refuses writes."""
         return self.replica.url(self.database)
 
-    def wait_for_catch_up(self, timeout: float = 10.0) -> None:
+    def wait_for_catch_up(self, timeout: float = 60.0) -> None:
         """Wait until the replica shows all that is committed on the primary by now.
 
         Raises:

@@ -13,6 +13,8 @@ from dbservers.daemon import Daemon
 USER = "hawk"
 # Every new server has this database.
 DATABASE = "app"
+# What the names of replicated databases begin with.
+REPLICATED = "r_"
 
 
 class DatabaseServer(Daemon, ABC):
@@ -74,3 +76,8 @@ class DatabaseServer(Daemon, ABC):
 def new_name() -> str:
     """Invent a database's name."""
     return f"t_{secrets.token_hex(6)}"
+
+
+def replicated_name() -> str:
+    """Invent the name of a database that replicas of every kind follow."""
+    return f"{REPLICATED}{secrets.token_hex(6)}"
