@@ -75,9 +75,10 @@ def replicated(dialect: str, server_run: Run) -> Iterator[Replicated]:
         primary, replica = _require(server_run.postgresql), _require(server_run.postgresql_standby)
     else:
         primary, replica = _require(server_run.mariadb), _require(server_run.mariadb_replica)
-    with server_run.workspace.lock(f"replicated-{dialect}"), _database(
-        primary, replicated_name()
-    ) as name:
+    with (
+        server_run.workspace.lock(f"replicated-{dialect}"),
+        _database(primary, replicated_name()) as name,
+    ):
         both = Replicated(primary, replica, name)
         both.wait_for_catch_up()
         try:
