@@ -27,6 +27,7 @@ from hawkapi_sqlalchemy.core.web import (
     get_session,
     init_database,
     open_session,
+    replace_database,
     resolve_database,
     session_for,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "init_database",
     "on_commit",
     "open_session",
+    "replace_database",
     "resolve_database",
     "session_for",
     "session_healthy",

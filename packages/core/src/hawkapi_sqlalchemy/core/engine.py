@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from hawkapi_sqlalchemy.core.access import OPTION, Access
 from hawkapi_sqlalchemy.core.bind import Bind, unpooled_engine
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
-from hawkapi_sqlalchemy.core.dialects import policy_for
+from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
 from hawkapi_sqlalchemy.core.events import listen_to_reads, listen_to_transactions
 from hawkapi_sqlalchemy.core.names import is_replica
 from hawkapi_sqlalchemy.core.sessions import session_class, session_info, watch_manual
@@ -36,6 +36,7 @@ class Engine:
     Args:
         config: The database.
         name: Its name, as errors and the pool report it. Default `"primary"`.
+        policy: How connections are opened and begun. Default: as the dialect needs it.
 
     Attributes:
         engine: SQLAlchemy's `AsyncEngine`.
@@ -49,11 +50,13 @@ class Engine:
         ConfigurationError: The driver is not installed; the message names the extra.
     """
 
-    def __init__(self, config: DatabaseConfig, *, name: str = "primary") -> None:
+    def __init__(
+        self, config: DatabaseConfig, *, name: str = "primary", policy: DialectPolicy | None = None
+    ) -> None:
         self.config = config
         self.name = name
         self.only_read = config.read_only or is_replica(name)
-        self._policy = policy_for(config)
+        self._policy = policy or policy_for(config)
         self._policy.require_driver()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bind = Bind(config, name, self._policy)

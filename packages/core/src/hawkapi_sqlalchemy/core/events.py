@@ -83,7 +83,7 @@ def listen_to_connects(
                 reason = f"the password callable raised {type(error).__name__}"
                 raise CannotConnectError(name, where, reason, error) from error
         try:
-            return dialect.connect(*arguments, **parameters)
+            return policy.connect(dialect, arguments, parameters)
         except (*refusals, dialect.loaded_dbapi.Error) as error:
             reason = str(error) or type(error).__name__
             raise CannotConnectError(name, where, reason, error) from error

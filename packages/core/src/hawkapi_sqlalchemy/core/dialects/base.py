@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import PoolProxiedConnection
@@ -87,6 +87,18 @@ class DialectPolicy:
         decided = {"pool", "creator", "async_creator", "isolation_level", "execution_options"}
         arguments = {**self.config.connect_args, **engine.get("connect_args", {})}
         return decided.isdisjoint(engine) and "async_creator_fn" not in arguments
+
+    def connect(
+        self, dialect: Dialect, arguments: list[Any], parameters: dict[str, Any]
+    ) -> DBAPIConnection:
+        """Open a connection. Called in SQLAlchemy's greenlet.
+
+        Args:
+            dialect: SQLAlchemy's.
+            arguments: Of the driver's `connect()`.
+            parameters: Likewise, by name.
+        """
+        return dialect.connect(*arguments, **parameters)
 
     def open(self) -> None:
         """Prepare what must exist before the first connection."""

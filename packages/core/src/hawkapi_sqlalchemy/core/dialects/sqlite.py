@@ -128,7 +128,7 @@ class SQLitePolicy(DialectPolicy):
         def configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
             # An engine that was disposed may be used again, by an application started anew.
             self.open()
-            self._configure(connection)
+            self.configure(connection)
             if self.config.statement_timeout is not None:
                 self._watch(record, self.config.statement_timeout)
 
@@ -167,7 +167,12 @@ class SQLitePolicy(DialectPolicy):
             _set_deadlines(engine, self.config.statement_timeout)
         del configure, reset, checkin, gone, stream
 
-    def _configure(self, connection: DBAPIConnection) -> None:
+    def configure(self, connection: DBAPIConnection) -> None:
+        """Set the pragmas of a new connection.
+
+        Args:
+            connection: The adapted driver connection, outside of transactions.
+        """
         pragmas: dict[str, str | int] = {"foreign_keys": "ON"}
         if not self.in_memory and not self.config.read_only:
             pragmas["journal_mode"] = "WAL"

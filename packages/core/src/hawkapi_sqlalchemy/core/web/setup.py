@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from hawkapi_sqlalchemy.core.web.routes import check_routes, prepare_readers, re
 from hawkapi_sqlalchemy.core.web.startup import Startup
 from hawkapi_sqlalchemy.core.web.state import STATE, CommitWhen, DatabaseState, is_success
 
-__all__ = ["init_database", "resolve_database"]
+__all__ = ["init_database", "replace_database", "resolve_database"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
@@ -120,6 +121,34 @@ def init_database(
     namespace.db = database
     _last = weakref.ref(database)
     return database
+
+
+@contextmanager
+def replace_database(app: HawkAPI, database: Database) -> Generator[None]:
+    """Have an application use another Database for the length of a block, as tests do.
+
+    Requests, `app.state.db`, handlers that take a `Database` and `resolve_database` get it, and the
+    application's own again afterwards. Neither of the two is disposed.
+
+    Args:
+        app: An application that `init_database` was called for.
+        database: The Database to use.
+
+    Raises:
+        DatabaseNotConfiguredError: `init_database` was not called for the application.
+    """
+    global _last  # noqa: PLW0603  # `resolve_database(None)` is a process-wide question
+    own = resolve_database(app)
+    state: DatabaseState = vars(app)[STATE]
+    namespace: Any = getattr(app, "state", None)
+    last = _last
+    state.database = namespace.db = database
+    _last = weakref.ref(database)
+    try:
+        yield
+    finally:
+        state.database = namespace.db = own
+        _last = last
 
 
 def _attach(app: HawkAPI, state: DatabaseState, *, readiness: bool) -> None:

@@ -1,0 +1,6 @@
+"""One transaction that everything of a test takes part in, rolled back at its end.
+
+`portal` runs the loop that the one connection belongs to; `transaction` is what happens on that
+connection, with `units` to keep the books and `backends` to speak to each kind of server;
+`members` is what SQLAlchemy takes for connections; `engines` makes engines of them.
+"""

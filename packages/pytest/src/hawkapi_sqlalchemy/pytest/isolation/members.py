@@ -1,0 +1,367 @@
+"""What SQLAlchemy takes for connections: parts of the one transaction of a test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from inspect import iscoroutinefunction
+from typing import Any
+
+from sqlalchemy.engine import AdaptedConnection
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from hawkapi_sqlalchemy.pytest.isolation.backends import Backend
+from hawkapi_sqlalchemy.pytest.isolation.errors import SharedConnectionError
+from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, understand
+from hawkapi_sqlalchemy.pytest.isolation.transaction import Call, SharedTransaction
+from hawkapi_sqlalchemy.pytest.isolation.units import Unit
+from hawkapi_sqlalchemy.pytest.portal import Portal
+
+__all__ = ["Member", "MySQLMember", "PostgreSQLMember", "SQLiteMember"]
+
+_numbers = itertools.count(1)
+
+_inside: ContextVar[tuple[Unit, ...]] = ContextVar("hawkapi_inside", default=())
+"""The transactions that are open around the running code. A task inherits those of its creator,
+which may be waiting for it; tasks beside each other know nothing of one another's."""
+
+
+class Member(AdaptedConnection):
+    """A connection of SQLAlchemy's that is in truth a part of a test's transaction.
+
+    Its transactions are savepoints. All methods that speak to the server are called in
+    SQLAlchemy's greenlet, in whatever event loop.
+
+    Args:
+        transaction: The test's transaction.
+        portal: Runs the loop of that transaction.
+        backend: The real connection.
+        name: The database's name, for messages.
+
+    Attributes:
+        read_only: The server refuses what writes.
+    """
+
+    def __init__(
+        self, transaction: SharedTransaction, portal: Portal, backend: Backend, name: str
+    ) -> None:
+        self._transaction = transaction
+        self._portal = portal
+        self._backend = backend
+        self._connection: Any = DriverStandIn(transaction, portal, backend)
+        self._owner = f"session {next(_numbers)} of database {name!r}"
+        self._unit: Unit | None = None
+        self._autocommits = False
+        self.read_only = False
+
+    def cursor(self, server_side: bool = False) -> MemberCursor:  # noqa: FBT001, FBT002  # SQLAlchemy's own signature
+        """Make a cursor; one that streams keeps its rows on this side all the same."""
+        del server_side
+        return MemberCursor(self)
+
+    def execute(self, operation: str, parameters: Any = None) -> MemberCursor:
+        """Execute a statement with a cursor of its own."""
+        cursor = self.cursor()
+        cursor.execute(operation, parameters)
+        return cursor
+
+    def run(self, operation: str, execute: Callable[[Any], Any]) -> bool:
+        """Run a statement.
+
+        Args:
+            operation: Its text.
+            execute: Runs it on the real connection.
+
+        Returns:
+            Whether it was run; what begins and ends transactions is done otherwise.
+        """
+        statement = understand(operation)
+        if statement.kind is Kind.BEGIN:
+            return False
+        if statement.kind is Kind.COMMIT:
+            self.commit()
+            return False
+        if statement.kind is Kind.ROLLBACK:
+            self.rollback()
+            return False
+        read_only = self.read_only
+        alone = read_only or self._autocommits
+        call = Call(
+            self._owner, statement, execute, read_only, _inside.get(), self._unit, alone=alone
+        )
+        try:
+            await_only(
+                self._portal.bridge(
+                    self._transaction.execute(call),
+                    interrupt=lambda: self._transaction.interrupt(call),
+                )
+            )
+        finally:
+            if call.unit is not None and self._unit is None:
+                self._unit = call.unit
+                _inside.set((*_inside.get(), call.unit))
+        return alone or not statement.savepoint
+
+    def commit(self) -> None:
+        """Keep what was done, as far as the test's transaction keeps anything."""
+        unit = self._unit
+        if unit is not None:
+            # While it fails, there is something to roll back.
+            await_only(self._portal.bridge(self._transaction.commit(unit)))
+            self._leave(unit)
+
+    def rollback(self) -> None:
+        """Undo what was done since the transaction began."""
+        unit = self._unit
+        if unit is not None:
+            self._leave(unit)
+            await_only(self._portal.bridge(self._transaction.rollback(unit)))
+
+    def _leave(self, unit: Unit) -> None:
+        self._unit = None
+        _inside.set(tuple(each for each in _inside.get() if each is not unit))
+
+    def close(self) -> None:
+        """Roll back; the real connection stays."""
+        self.rollback()
+
+    def _autocommit(self, *, on: bool) -> None:
+        """Have each statement stand alone, or not."""
+        self.rollback()
+        self._autocommits = on
+
+    def terminate(self) -> None:
+        """Forget the transaction; the end of the test undoes it."""
+        if self._unit is not None:
+            self._leave(self._unit)
+
+    def run_async(self, fn: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Run a coroutine function with the driver's connection, or what stands for it."""
+        return await_only(fn(self._connection))
+
+    def ping(self, reconnect: bool = False) -> None:  # noqa: FBT001, FBT002  # the adapter's own signature
+        """Nothing: the test would not go on without the connection."""
+
+    def __getattr__(self, name: str) -> Any:
+        # What an adapter has beyond the common: `create_function` of SQLite's, for instance.
+        value = getattr(self._backend.adapted, name)
+        if not callable(value):
+            return value
+
+        def bridged(*args: Any, **kwargs: Any) -> Any:
+            lent = self._transaction.lend(lambda: greenlet_spawn(value, *args, **kwargs))
+            return await_only(self._portal.bridge(lent))
+
+        return bridged
+
+
+class PostgreSQLMember(Member):
+    """With what SQLAlchemy asks of asyncpg's adapter.
+
+    Attributes:
+        isolation_level: The level that was asked for; it is that of the test's transaction.
+        deferrable: An option without meaning here.
+    """
+
+    isolation_level: str | None = None
+    deferrable = False
+
+    def set_isolation_level(self, level: str | None) -> None:
+        """Take over whether statements stand alone."""
+        self._autocommit(on=level == "autocommit")
+        self.isolation_level = level
+
+    @property
+    def autocommit(self) -> bool:
+        """Whether each statement stands alone."""
+        return self._autocommits
+
+    @autocommit.setter
+    def autocommit(self, value: bool) -> None:
+        self._autocommit(on=value)
+
+    @property
+    def readonly(self) -> bool:
+        """An option of the dialect: the server refuses what writes."""
+        return self.read_only
+
+    @readonly.setter
+    def readonly(self, value: bool) -> None:
+        self.read_only = value
+
+
+class MySQLMember(Member):
+    """With what SQLAlchemy asks of aiomysql's adapter."""
+
+    def autocommit(self, value: object) -> None:
+        """Have each statement stand alone, or not."""
+        self._autocommit(on=bool(value))
+
+    def get_autocommit(self) -> bool:
+        """Whether each statement stands alone."""
+        return self._autocommits
+
+    def character_set_name(self) -> str | None:
+        """The connection's character set."""
+        return self._connection.character_set_name()
+
+
+class SQLiteMember(Member):
+    """With what SQLAlchemy asks of aiosqlite's adapter."""
+
+    @property
+    def isolation_level(self) -> str | None:
+        """`None` where each statement stands alone, as sqlite3 has it."""
+        return None if self._autocommits else ""
+
+    @isolation_level.setter
+    def isolation_level(self, value: str | None) -> None:
+        self._autocommit(on=value is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    description: Any = None
+    rowcount: int = -1
+    lastrowid: Any = None
+    rows: Sequence[Any] = ()
+
+
+_NO_ANSWER = _Answer()
+
+
+class MemberCursor:
+    """A cursor whose statements run on the real connection, and whose rows are here.
+
+    Args:
+        member: The connection.
+    """
+
+    server_side = False
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._answer = _NO_ANSWER
+        self._position = 0
+        self.arraysize = 1
+        self._invalidate_schema_cache_asof = 0.0
+
+    def execute(self, operation: str, parameters: Any = None) -> None:
+        """Execute a statement."""
+        self._run(operation, lambda cursor: cursor.execute(operation, parameters))
+
+    def executemany(self, operation: str, seq_of_parameters: Sequence[Any]) -> None:
+        """Execute a statement for several sets of parameters."""
+        self._run(operation, lambda cursor: cursor.executemany(operation, seq_of_parameters))
+
+    def _run(self, operation: str, execute: Callable[[Any], Any]) -> None:
+        answers: list[_Answer] = []
+
+        def on_real(adapted: Any) -> None:
+            cursor = adapted.cursor()
+            try:
+                if hasattr(cursor, "_invalidate_schema_cache_asof"):
+                    # asyncpg's adapter is told of schema changes with each statement after them.
+                    cursor._invalidate_schema_cache_asof = self._invalidate_schema_cache_asof  # noqa: SLF001  # see above
+                execute(cursor)
+                description = cursor.description
+                answers.append(
+                    _Answer(
+                        description,
+                        cursor.rowcount,
+                        getattr(cursor, "lastrowid", None),
+                        list(cursor.fetchall()) if description else [],
+                    )
+                )
+            finally:
+                cursor.close()
+
+        self._answer, self._position = _NO_ANSWER, 0
+        if self._member.run(operation, on_real):
+            self._answer = answers[0]
+
+    @property
+    def description(self) -> Any:
+        """The columns of the answer."""
+        return self._answer.description
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement touched; -1 where that is unknown."""
+        return self._answer.rowcount
+
+    @property
+    def lastrowid(self) -> Any:
+        """The key that the server generated."""
+        return self._answer.lastrowid
+
+    def fetchone(self) -> Any:
+        """The next row, or `None`."""
+        rows = self._answer.rows
+        if self._position >= len(rows):
+            return None
+        self._position += 1
+        return rows[self._position - 1]
+
+    def fetchmany(self, size: int | None = None) -> Sequence[Any]:
+        """The next rows."""
+        begin, rows = self._position, self._answer.rows
+        self._position = min(len(rows), begin + (self.arraysize if size is None else size))
+        return rows[begin : self._position]
+
+    def fetchall(self) -> Sequence[Any]:
+        """All rows that are left."""
+        begin, rows = self._position, self._answer.rows
+        self._position = len(rows)
+        return rows[begin:]
+
+    def close(self) -> None:
+        """Let the rows go."""
+        self._answer, self._position = replace(self._answer, rows=()), 0
+
+    async def _async_soft_close(self) -> None:
+        """Nothing: the rows are here, and the server knows of no cursor."""
+
+    def setinputsizes(self, *inputsizes: Any) -> None:
+        """Nothing; these drivers need none."""
+
+    def nextset(self) -> None:
+        """Nothing; these drivers answer one set."""
+
+
+class DriverStandIn:
+    """What stands for the driver's connection, which belongs to another event loop.
+
+    Its coroutine functions run there and are awaited here. What would bind objects of one loop to
+    the other is refused.
+
+    Args:
+        transaction: The test's transaction.
+        portal: Runs its loop.
+        backend: The real connection.
+    """
+
+    def __init__(self, transaction: SharedTransaction, portal: Portal, backend: Backend) -> None:
+        self._transaction = transaction
+        self._portal = portal
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._backend.driver, name)
+        if iscoroutinefunction(value):
+
+            def bridged(*args: Any, **kwargs: Any) -> Awaitable[Any]:
+                lent = self._transaction.lend(lambda: value(*args, **kwargs))
+                return self._portal.bridge(lent)
+
+            return bridged
+        if name in _NEEDS_ITS_LOOP:
+            raise SharedConnectionError(f"{name}() was called on the driver's connection")
+        return value
+
+
+_NEEDS_ITS_LOOP = frozenset(
+    {"transaction", "cursor", "add_listener", "remove_listener", "add_log_listener"}
+)

@@ -1,0 +1,338 @@
+"""What happens on the one connection that a test's sessions share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.engine import Dialect
+from sqlalchemy.util import greenlet_spawn
+
+from hawkapi_sqlalchemy.pytest.isolation.backends import Backend, backend_for
+from hawkapi_sqlalchemy.pytest.isolation.errors import OutsideTestError, SharedConnectionError
+from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, Statement
+from hawkapi_sqlalchemy.pytest.isolation.units import GUARD, Ledger, Unit
+
+__all__ = ["Call", "SharedTransaction"]
+
+_PATIENCE = 1.0
+"""Seconds without any statement after which a transaction that waits begins inside the others."""
+_NOT_IN_A_TRANSACTION = "25001"
+"""PostgreSQL's code for what refuses to run inside a transaction: VACUUM, CREATE DATABASE."""
+_END_TIMEOUT = 10.0
+"""Seconds that a statement of a test that has ended may still take."""
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One statement on its way.
+
+    Args:
+        owner: Whose it is, for messages.
+        statement: What it does.
+        execute: Runs it on the adapted connection, in SQLAlchemy's greenlet.
+        read_only: The server must refuse it if it writes.
+        inside: The transactions that are open around its caller.
+        unit: The caller's own transaction, if it has begun; set when it begins with this statement.
+        alone: It is committed by itself.
+
+    Attributes:
+        is_interrupted: Its caller waits for it no more.
+        running: It, while it runs on the connection.
+    """
+
+    owner: str
+    statement: Statement
+    execute: Callable[[Any], Any]
+    read_only: bool
+    inside: Sequence[Unit]
+    unit: Unit | None
+    alone: bool
+    is_interrupted: bool = False
+    running: asyncio.Future[Any] | None = field(default=None)
+
+
+class SharedTransaction:
+    """The transaction of a test: begun at its first statement, rolled back at its end.
+
+    All but the constructor runs in one event loop, that of the connection.
+
+    Attributes:
+        test: The number of the test that is running; 0 between tests.
+        is_setting_up: The test's fixtures are being made. What begins now is the test's own.
+    """
+
+    def __init__(self) -> None:
+        self.test = 0
+        self.is_setting_up = False
+        self._tests = 0
+        self._backend: Backend | None = None
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._moves = 0
+        self._ledger = Ledger(0)
+        self._has_begun = False
+        self._is_dirty = False
+        self._schema_changed = False
+        self._current: Call | None = None
+
+    async def connect(self, dialect: Dialect, connect: Callable[[], Any]) -> Backend:
+        """Open the connection, unless it is open.
+
+        Args:
+            dialect: SQLAlchemy's.
+            connect: Opens an adapted one, in SQLAlchemy's greenlet.
+        """
+        async with self._lock:
+            if self._backend is None:
+                self._backend = await backend_for(dialect).open(dialect, connect)
+            return self._backend
+
+    @property
+    def backend(self) -> Backend:
+        """The connection.
+
+        Raises:
+            SharedConnectionError: It was lost in this test, and its transaction with it.
+        """
+        if self._backend is None:
+            raise SharedConnectionError("the connection to the server is lost")
+        return self._backend
+
+    def begin_test(self) -> None:
+        """A test begins."""
+        self._tests += 1
+        self.test = self._tests
+        self.is_setting_up = True
+        self._ledger = Ledger(self.test)
+        self._has_begun = self._is_dirty = self._schema_changed = False
+
+    async def end_test(self) -> tuple[bool, bool]:
+        """Roll back all that the test did.
+
+        Returns:
+            Whether the database is as it was before, and whether the connection is still open: a
+            server that has seen the schema change keeps plans for the other one.
+        """
+        self.test = 0
+        if (call := self._current) is not None:
+            self.interrupt(call)
+        try:
+            async with asyncio.timeout(_END_TIMEOUT):
+                await self._lock.acquire()
+        except TimeoutError:
+            # The server rolls back what a lost connection has left open.
+            self._drop()
+            return False, False
+        try:
+            if self._has_begun and self._backend is not None:
+                await self._roll_back(self._backend)
+        finally:
+            self._lock.release()
+        if self._schema_changed:
+            await self.close()
+        return not self._is_dirty, self._backend is not None
+
+    async def _roll_back(self, backend: Backend) -> None:
+        try:
+            # It is not there if a statement's text has ended the test's transaction.
+            await backend.send(f"ROLLBACK TO SAVEPOINT {GUARD}")
+        except Exception:  # noqa: BLE001  # a driver's, of any kind
+            self._is_dirty = True
+        try:
+            await backend.send("ROLLBACK")
+        except Exception:  # noqa: BLE001  # likewise
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._backend is not None:
+            self._backend.terminate()
+            self._backend = None
+
+    async def close(self) -> None:
+        """Close the connection, if it is open."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            await backend.close()
+
+    async def execute(self, call: Call) -> None:
+        """Run a statement.
+
+        Args:
+            call: The statement.
+        """
+        test = self.test if call.unit is None else call.unit.test
+        await self._take_turn(call)
+        try:
+            self._check_test(test)
+            await self._begin_test_transaction()
+            if call.alone:
+                await self._execute_alone(call)
+                return
+            if call.unit is None:
+                call.unit = self._ledger.begin(call.owner, of_test=self.is_setting_up)
+                await self.backend.send(f"SAVEPOINT {call.unit.name}")
+            await self._execute_inside(call, call.unit)
+        finally:
+            self._move()
+            self._lock.release()
+
+    async def lend[T](self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run what speaks to the driver's connection itself, while nobody else does.
+
+        Args:
+            work: What to run.
+
+        Returns:
+            Its result.
+        """
+        async with self._lock:
+            if self.test:
+                await self._begin_test_transaction()
+            return await work()
+
+    async def commit(self, unit: Unit) -> None:
+        """Commit a transaction.
+
+        Args:
+            unit: The transaction.
+        """
+        async with self._lock:
+            self._check_test(unit.test)
+            if unit.last_write:
+                try:
+                    await self.backend.check_constraints()
+                except BaseException:
+                    unit.has_failed = True
+                    raise
+            await self._send(self._ledger.commit(unit))
+            self._move()
+
+    async def rollback(self, unit: Unit) -> None:
+        """Roll a transaction back. After the end of its test there is nothing left to do.
+
+        Args:
+            unit: The transaction.
+        """
+        async with self._lock:
+            if unit.test == self.test and self._backend is not None:
+                await self._send(self._ledger.rollback(unit))
+                self._move()
+
+    def interrupt(self, call: Call) -> None:
+        """End a statement whose caller waits for it no more."""
+        call.is_interrupted = True
+        # It may be waiting for others to end.
+        self._changed.set()
+        if call.running is not None and not call.running.done():
+            task = asyncio.ensure_future(self.backend.interrupt(call.running))
+            # Kept: a task that nobody holds may be collected.
+            call.running.add_done_callback(lambda _: task)
+
+    def _check_test(self, test: int) -> None:
+        if not test or test != self.test:
+            raise OutsideTestError
+
+    async def _take_turn(self, call: Call) -> None:
+        """Wait until nobody else's statement runs, and no transaction that excludes this one."""
+        while True:
+            await self._lock.acquire()
+            if call.is_interrupted:
+                self._lock.release()
+                raise asyncio.CancelledError
+            moves = self._moves
+            if call.unit is not None or not self._ledger.blockers(call.inside):
+                return
+            changed = self._changed
+            self._lock.release()
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await changed.wait()
+            except TimeoutError:
+                if moves == self._moves:
+                    # Who has it open may be waiting for this one, over a socket for instance.
+                    await self._lock.acquire()
+                    return
+
+    def _move(self) -> None:
+        self._moves += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _begin_test_transaction(self) -> None:
+        if not self._has_begun:
+            await self.backend.send("BEGIN", f"SAVEPOINT {GUARD}")
+            self._has_begun = True
+
+    async def _execute_inside(self, call: Call, unit: Unit) -> None:
+        statement = call.statement
+        name = statement.savepoint or ""
+        if statement.kind is Kind.SAVEPOINT:
+            await self._send(self._ledger.savepoint(unit, name))
+        elif statement.kind is Kind.ROLLBACK_TO:
+            await self._send(self._ledger.rollback_to(unit, name))
+        elif statement.kind is Kind.RELEASE:
+            await self._send(self._ledger.release(unit, name))
+        else:
+            if statement.kind is not Kind.READ:
+                self._ledger.note_write(unit)
+            try:
+                await self._run(call)
+            except BaseException:
+                unit.has_failed = self.backend.aborts_on_error
+                raise
+
+    async def _execute_alone(self, call: Call) -> None:
+        backend, read_only = self.backend, call.read_only
+        if read_only and not backend.can_refuse_writes:
+            if call.statement.kind is not Kind.READ:
+                raise backend.refusal()
+            await self._run(call)
+            return
+        await backend.send(*backend.begin_alone(read_only=read_only))
+        try:
+            await self._run(call)
+        except BaseException:
+            await backend.send(*backend.undo_alone(read_only=read_only))
+            raise
+        if read_only:
+            await backend.send(*backend.undo_alone(read_only=True))
+        else:
+            await backend.send(*backend.keep_alone())
+
+    async def _run(self, call: Call) -> None:
+        backend = self.backend
+        if call.statement.kind is Kind.SCHEMA:
+            self._schema_changed = True
+        self._current = call
+        call.running = asyncio.ensure_future(greenlet_spawn(call.execute, backend.adapted))
+        try:
+            # It is ended by `interrupt` alone, which leaves the connection fit for use.
+            await asyncio.wait({call.running})
+            call.running.result()
+        except backend.dialect.loaded_dbapi.Error as error:
+            if getattr(error, "sqlstate", None) == _NOT_IN_A_TRANSACTION:
+                error.add_note(str(SharedConnectionError("it cannot run inside a transaction")))
+            raise
+        finally:
+            self._current = None
+            if backend.is_closed:
+                self._is_dirty = True
+                self._drop()
+            elif not backend.in_transaction:
+                await self._begin_again(backend)
+
+    async def _begin_again(self, backend: Backend) -> None:
+        """Go on after the server has committed by itself, as MariaDB does at CREATE TABLE.
+
+        What was written so far is stored, as it would be in production. The test's end cannot undo
+        it, and the database is made anew.
+        """
+        self._is_dirty = True
+        await backend.send("BEGIN", *self._ledger.restart())
+
+    async def _send(self, statements: Sequence[str]) -> None:
+        if statements:
+            await self.backend.send(*statements)
