@@ -48,6 +48,14 @@ class Portal:
         """
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
+    def post(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine after those that were handed over before, and wait for nothing.
+
+        Args:
+            work: What to run; nobody sees what it raises.
+        """
+        asyncio.run_coroutine_threadsafe(work, self.loop)
+
     async def bridge[T](
         self, work: Coroutine[Any, Any, T], *, interrupt: Callable[[], object] | None = None
     ) -> T:

@@ -108,9 +108,8 @@ class Member(AdaptedConnection):
         """Keep what was done, as far as the test's transaction keeps anything."""
         unit = self._unit
         if unit is not None:
-            # While it fails, there is something to roll back.
-            await_only(self._portal.bridge(self._transaction.commit(unit)))
             self._leave(unit)
+            await_only(self._portal.bridge(self._transaction.commit(unit)))
 
     def rollback(self) -> None:
         """Undo what was done since the transaction began."""
@@ -133,9 +132,11 @@ class Member(AdaptedConnection):
         self._autocommits = on
 
     def terminate(self) -> None:
-        """Forget the transaction; the end of the test undoes it."""
-        if self._unit is not None:
-            self._leave(self._unit)
+        """Roll back, as a server does that loses a client; nobody waits for it."""
+        unit = self._unit
+        if unit is not None:
+            self._leave(unit)
+            self._portal.post(self._transaction.rollback(unit))
 
     def run_async(self, fn: Callable[[Any], Awaitable[Any]]) -> Any:
         """Run a coroutine function with the driver's connection, or what stands for it."""

@@ -21,6 +21,7 @@ _PATIENCE = 1.0
 """Seconds without any statement after which a transaction that waits begins inside the others."""
 _NOT_IN_A_TRANSACTION = "25001"
 """PostgreSQL's code for what refuses to run inside a transaction: VACUUM, CREATE DATABASE."""
+_LOST = "the connection to the server is lost"
 _END_TIMEOUT = 10.0
 """Seconds that a statement of a test that has ended may still take."""
 
@@ -75,6 +76,7 @@ class SharedTransaction:
         self._ledger = Ledger(0)
         self._has_begun = False
         self._is_dirty = False
+        self._is_lost = False
         self._schema_changed = False
         self._current: Call | None = None
 
@@ -84,8 +86,13 @@ class SharedTransaction:
         Args:
             dialect: SQLAlchemy's.
             connect: Opens an adapted one, in SQLAlchemy's greenlet.
+
+        Raises:
+            SharedConnectionError: It was lost in this test, and its transaction with it.
         """
         async with self._lock:
+            if self._is_lost:
+                raise SharedConnectionError(_LOST)
             if self._backend is None:
                 self._backend = await backend_for(dialect).open(dialect, connect)
             return self._backend
@@ -98,7 +105,7 @@ class SharedTransaction:
             SharedConnectionError: It was lost in this test, and its transaction with it.
         """
         if self._backend is None:
-            raise SharedConnectionError("the connection to the server is lost")
+            raise SharedConnectionError(_LOST)
         return self._backend
 
     def begin_test(self) -> None:
@@ -107,7 +114,7 @@ class SharedTransaction:
         self.test = self._tests
         self.is_setting_up = True
         self._ledger = Ledger(self.test)
-        self._has_begun = self._is_dirty = self._schema_changed = False
+        self._has_begun = self._is_dirty = self._is_lost = self._schema_changed = False
 
     async def end_test(self) -> tuple[bool, bool]:
         """Roll back all that the test did.
@@ -147,6 +154,7 @@ class SharedTransaction:
             self._drop()
 
     def _drop(self) -> None:
+        self._is_lost = True
         if self._backend is not None:
             self._backend.terminate()
             self._backend = None
@@ -173,7 +181,7 @@ class SharedTransaction:
                 return
             if call.unit is None:
                 call.unit = self._ledger.begin(call.owner, of_test=self.is_setting_up)
-                await self.backend.send(f"SAVEPOINT {call.unit.name}")
+                await self._send([f"SAVEPOINT {call.unit.name}"])
             await self._execute_inside(call, call.unit)
         finally:
             self._move()
@@ -205,7 +213,10 @@ class SharedTransaction:
                 try:
                     await self.backend.check_constraints()
                 except BaseException:
+                    # A COMMIT that fails ends its transaction.
                     unit.has_failed = True
+                    await self._send(self._ledger.rollback(unit))
+                    self._move()
                     raise
             await self._send(self._ledger.commit(unit))
             self._move()
@@ -263,7 +274,7 @@ class SharedTransaction:
 
     async def _begin_test_transaction(self) -> None:
         if not self._has_begun:
-            await self.backend.send("BEGIN", f"SAVEPOINT {GUARD}")
+            await self._send(["BEGIN", f"SAVEPOINT {GUARD}"])
             self._has_begun = True
 
     async def _execute_inside(self, call: Call, unit: Unit) -> None:
@@ -291,16 +302,15 @@ class SharedTransaction:
                 raise backend.refusal()
             await self._run(call)
             return
-        await backend.send(*backend.begin_alone(read_only=read_only))
+        await self._send(backend.begin_alone(read_only=read_only))
         try:
             await self._run(call)
         except BaseException:
-            await backend.send(*backend.undo_alone(read_only=read_only))
+            if self._backend is not None:
+                await self._send(backend.undo_alone(read_only=read_only))
             raise
-        if read_only:
-            await backend.send(*backend.undo_alone(read_only=True))
-        else:
-            await backend.send(*backend.keep_alone())
+        undo = backend.undo_alone(read_only=True)
+        await self._send(undo if read_only else backend.keep_alone())
 
     async def _run(self, call: Call) -> None:
         backend = self.backend
@@ -334,5 +344,14 @@ class SharedTransaction:
         await backend.send("BEGIN", *self._ledger.restart())
 
     async def _send(self, statements: Sequence[str]) -> None:
-        if statements:
-            await self.backend.send(*statements)
+        if not statements:
+            return
+        backend = self.backend
+        try:
+            await backend.send(*statements)
+        except Exception as error:
+            if not backend.is_closed:
+                raise
+            self._is_dirty = True
+            self._drop()
+            raise SharedConnectionError(_LOST) from error
