@@ -313,30 +313,52 @@ async def test_one_call_that_sends_several_statements_is_no_loop(database: Datab
             )
 
 
-async def test_a_flush_inside_run_sync_is_no_loop_either(memory: Database) -> None:
-    class OwnBase(DeclarativeBase):
-        pass
+class VersionedBase(DeclarativeBase):
+    pass
 
-    class Item(OwnBase):
-        __tablename__ = "items"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        name: Mapped[str | None] = mapped_column(String(20))
-        version: Mapped[int] = mapped_column()
-        __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  # SQLAlchemy's own shape
 
+class Item(VersionedBase):
+    """Each row is inserted and updated by a statement of its own."""
+
+    __tablename__ = "items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(20))
+    changed: Mapped[str] = mapped_column(String(20), default="", onupdate=text("'yes'"))
+    version: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012  # SQLAlchemy's own shape
+
+
+@pytest.fixture
+async def items() -> AsyncIterator[Database]:
+    async with temporary_database(VersionedBase.metadata) as database:
+        async with database.session() as session:
+            session.add_all(Item(name=name) for name in "abc")
+        yield database
+
+
+async def test_a_flush_of_one_statement_for_each_row_is_no_loop(items: Database) -> None:
+    with QueryRecorder(items).no_n_plus_one() as sent:
+        async with items.session() as session:
+            for item in await session.scalars(select(Item)):
+                item.name = "other"
+            await session.flush()
+    assert len(sent) == 4
+
+
+async def test_a_call_of_many_statements_inside_run_sync_is_no_loop(items: Database) -> None:
     def write(session: Session) -> None:
-        items = [Item(name="a"), Item(), Item(name="b")]
-        session.add_all(items)
-        session.flush()
-        for item in items:
+        for item in session.scalars(select(Item)):
             item.name = "other"
         session.flush()
+        rows = [{"name": "many", "version": 1} for _ in range(2000)]
+        session.execute(insert(Item).returning(Item.id), rows)
 
-    async with temporary_database(OwnBase.metadata) as database:
-        with QueryRecorder(database).no_n_plus_one() as sent:
-            async with database.session() as session:
-                await session.run_sync(write)
-    assert len({query.sql for query in sent}) < len(sent)
+    with QueryRecorder(items).no_n_plus_one() as sent:
+        async with items.session() as session:
+            await session.run_sync(write)
+    assert len({query.sql for query in sent}) < len(sent) - 2
 
 
 async def test_savepoints_in_a_loop_are_not_found(memory: Database) -> None:

@@ -68,7 +68,7 @@ def _loops(statements: Iterable[Statement], threshold: int) -> Iterable[list[Sta
     # no loop.
     groups: dict[Hashable, list[Statement]] = {}
     for each in statements:
-        if each.kind is Kind.PLAIN and each.callers and not each.is_savepoint:
+        if each.kind is Kind.PLAIN and each.callers:
             key = each.unit, each.query.database, each.query.sql, each.callers
             groups.setdefault(key, []).append(each)
     for group in groups.values():
