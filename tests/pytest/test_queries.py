@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hawkapi import Depends, HawkAPI, testing
@@ -458,6 +459,14 @@ async def test_what_the_commit_of_a_request_flushes_is_counted(app: HawkAPI) -> 
     assert sent[0].sql.startswith("INSERT INTO authors")
     assert sent[0].source is not None
     assert sent[0].source.line == line_of("the request")
+
+
+async def test_a_request_is_counted_whoever_makes_it(app: HawkAPI) -> None:
+    """What the library sends by itself is not; but it may carry a request out."""
+    module: dict[str, Any] = {"__name__": "hawkapi_sqlalchemy.pytest.client"}
+    exec("async def post(client):\n    return await client.async_post('/authors')\n", module)
+    with QueryRecorder(app.state.db).exactly(1):
+        assert (await module["post"](testing.TestClient(app))).status_code == 201
 
 
 async def test_concurrent_requests_are_all_heard(app: HawkAPI) -> None:
