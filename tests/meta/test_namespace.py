@@ -17,7 +17,7 @@ ROOT = PACKAGES / "meta/src/hawkapi_sqlalchemy/__init__.py"
 PORTIONS = ("alembic", "core", "mixins", "pytest")
 
 # What a portion offers beside the names of the root: errors to catch, a type
-# that migrations import, a lock. The core's are its own tests' business.
+# that migrations import, a lock, assertions of tests. The core's are its own tests' business.
 ONLY_IN_PORTION = {
     "alembic": {
         "AsyncMigrations",
@@ -46,7 +46,13 @@ ONLY_IN_PORTION = {
         "alembic_lock",
     },
     "mixins": {"UTCDateTime"},
-    "pytest": set[str](),
+    "pytest": {
+        "CapturedCallback",
+        "QueryRecorder",
+        "RecordedQuery",
+        "SourceLine",
+        "capture_on_commit",
+    },
 }
 
 

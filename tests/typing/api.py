@@ -38,6 +38,13 @@ from hawkapi_sqlalchemy import (
     temporary_database,
     temporary_session,
 )
+from hawkapi_sqlalchemy.pytest import (
+    CapturedCallback,
+    QueryRecorder,
+    RecordedQuery,
+    SourceLine,
+    capture_on_commit,
+)
 
 URL = "sqlite+aiosqlite:///app.db"
 
@@ -234,3 +241,26 @@ async def temporary() -> None:
         assert_type(db, Database)
     async with temporary_session(Base.metadata, url=make_url(URL)) as session:
         assert_type(session, AsyncSession)
+
+
+def queries(db: Database) -> None:
+    recorder = QueryRecorder(db)
+    with recorder.recording(savepoints=True) as sent:
+        assert_type(sent, list[RecordedQuery])
+    with recorder.at_most(3), recorder.exactly(2), recorder.none(), recorder.no_n_plus_one():
+        pass
+    with recorder.no_n_plus_one(threshold=3) as sent:
+        assert_type(sent[0].sql, str)
+        assert_type(sent[0].source, SourceLine | None)
+        assert_type(sent[0].relationship, str | None)
+    recorder.at_most()  # pyright: ignore[reportCallIssue]
+    recorder.recording(True)  # pyright: ignore[reportCallIssue]
+
+
+async def callbacks() -> None:
+    with capture_on_commit(run=False) as captured:
+        assert_type(captured, list[CapturedCallback])
+        assert_type(captured[0].has_run, bool)
+        assert_type(captured[0].error, Exception | None)
+        await captured[0]()
+    capture_on_commit(False)  # pyright: ignore[reportCallIssue]

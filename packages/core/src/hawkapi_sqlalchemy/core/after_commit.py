@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
-__all__ = ["has_callbacks", "on_commit"]
+__all__ = ["CommitCallback", "has_callbacks", "on_commit", "watch_callbacks"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
@@ -21,19 +22,36 @@ _QUEUE = "hawkapi_on_commit"
 
 
 @dataclass(slots=True)
-class _Callback:
+class CommitCallback:
+    """A callback that was registered with `on_commit`.
+
+    Attributes:
+        function: The callback.
+        arguments: Its positional arguments.
+        savepoint: The innermost savepoint that it depends on; `None` for the whole transaction.
+        has_run: Whether it has been called.
+        error: What it raised, while `watch_callbacks` watches.
+    """
+
     function: Callable[..., object]
     arguments: tuple[Any, ...]
-    savepoint: SessionTransaction | None
-    """The innermost savepoint that the callback depends on; `None` for the whole transaction."""
+    savepoint: SessionTransaction | None = None
+    has_run: bool = False
+    error: Exception | None = None
+
+
+type Watcher = Callable[[CommitCallback], bool]
+"""Told of a callback that is due; answers whether it may run."""
+
+_watchers: list[Watcher] = []
 
 
 class _CommitQueue:
     """The callbacks of one session, moved along with its transactions' fates."""
 
     def __init__(self, session: Session) -> None:
-        self._waiting: list[_Callback] = []
-        self._due: list[_Callback] = []
+        self._waiting: list[CommitCallback] = []
+        self._due: list[CommitCallback] = []
         event.listen(session, "after_commit", self._after_commit)
         event.listen(session, "after_soft_rollback", self._after_rollback)
         event.listen(session, "after_transaction_end", self._after_end)
@@ -42,7 +60,7 @@ class _CommitQueue:
     def is_empty(self) -> bool:
         return not self._waiting
 
-    def add(self, callback: _Callback) -> None:
+    def add(self, callback: CommitCallback) -> None:
         self._waiting.append(callback)
 
     def _after_commit(self, session: Session) -> None:
@@ -95,12 +113,20 @@ def _within(savepoint: SessionTransaction | None, ended: SessionTransaction) -> 
     return False
 
 
-def _run(callback: _Callback) -> None:
+def _run(callback: CommitCallback) -> None:
+    # All of them are told, also when one has refused.
+    if _watchers and not all([watcher(callback) for watcher in _watchers]):  # noqa: C419  # see above
+        return
+    callback.has_run = True
     try:
         result = callback.function(*callback.arguments)
         if inspect.isawaitable(result):
             await_only(result)
-    except Exception:
+    except Exception as error:
+        if _watchers:
+            # Not otherwise: its traceback refers to the callback, which the garbage collector
+            # alone would then free.
+            callback.error = error
         # The write is stored; an error here must not make it look as if it were not.
         logger.exception("on_commit callback %r failed; the COMMIT holds", callback.function)
 
@@ -132,7 +158,24 @@ def on_commit(session: AsyncSession | Session, callback: Callable[..., object], 
     queue = sync_session.info.get(_QUEUE)
     if queue is None:
         queue = sync_session.info[_QUEUE] = _CommitQueue(sync_session)
-    queue.add(_Callback(callback, args, sync_session.get_nested_transaction()))
+    queue.add(CommitCallback(callback, args, sync_session.get_nested_transaction()))
+
+
+@contextmanager
+def watch_callbacks(watcher: Watcher) -> Generator[None]:
+    """Have every callback that becomes due in this process reported, for the length of a block.
+
+    For tests.
+
+    Args:
+        watcher: Called with each of them after its COMMIT, in whatever thread that happens. If it
+            answers `False`, the callback does not run.
+    """
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 def has_callbacks(session: Session) -> bool:

@@ -93,6 +93,11 @@ class Engine:
         reading = self.prepare_reading()
         return self.engine if reading is None else reading.engine
 
+    @property
+    def async_engines(self) -> list[AsyncEngine]:
+        """The `AsyncEngine`s that exist by now: `engine`, and `read_engine` once it is made."""
+        return [bind.engine for bind in self._binds]
+
     def prepare_reading(self) -> Bind | None:
         """Make the pool of the read-only sessions, if they have one of their own.
 
