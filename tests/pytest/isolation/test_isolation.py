@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from hawkapi_sqlalchemy.core import Database, ReadOnlyError, TransactionRequiredError, on_commit
 from hawkapi_sqlalchemy.core.access import Access
@@ -29,6 +30,10 @@ async def emails(session: AsyncSession) -> list[str]:
 async def all_emails(database: Database) -> list[str]:
     async with database.session(commit=False) as session:
         return await emails(session)
+
+
+def has_table(session: Session, name: str) -> bool:
+    return inspect(session.connection()).has_table(name)
 
 
 async def test_what_a_test_commits_is_seen_in_it_and_gone_after_it(a_test, stored):
@@ -274,7 +279,9 @@ async def test_tables_that_a_test_makes_are_gone_after_it(a_test, runtime):
                 count = await session.scalar(text("SELECT count(*) FROM extra"))
                 assert count == 1
         with a_test() as test, test.session() as session:
-            names = await session.run_sync(lambda sync: inspect(sync.connection()).get_table_names())
+            names = await session.run_sync(
+                lambda sync: inspect(sync.connection()).get_table_names()
+            )
             assert "extra" not in names
             assert await emails(session) == []
 

@@ -4,51 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-APP = '''
-from hawkapi import Depends, HawkAPI, HTTPException
-from sqlalchemy import ForeignKey, String, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapped, mapped_column
-
-from hawkapi_sqlalchemy import Base, get_replica_session, get_session, init_database
-
-
-class User(Base):
-    __tablename__ = "users"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(200), unique=True)
-
-
-def create_app() -> HawkAPI:
-    app = HawkAPI()
-    init_database(app, url="sqlite+aiosqlite:///production.db")
-
-    @app.post("/users")
-    async def create_user(email: str, session: AsyncSession = Depends(get_session)):
-        session.add(User(email=email))
-        return {"email": email}
-
-    @app.post("/refused")
-    async def refuse_user(email: str, session: AsyncSession = Depends(get_session)):
-        session.add(User(email=email))
-        await session.flush()
-        raise HTTPException(409, "not today")
-
-    @app.get("/count")
-    async def count(session: AsyncSession = Depends(get_replica_session)):
-        return {"count": await session.scalar(select(func.count(User.id)))}
-
-    return app
-
-
-app = create_app()
-'''
+from user_project import APP, INI
 
 
 @pytest.fixture
 def where(request: pytest.FixtureRequest, dialect: str) -> str:
-    """What `--hawkapi-database` is to be for the dialect; databases are made on the shared server."""
+    """What `--hawkapi-database` is to be; databases are made on the shared server."""
     return "sqlite" if dialect == "sqlite" else request.getfixturevalue("database_server").url()
 
 
@@ -76,11 +37,5 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "HAWKAPI_DATABASE"):
         monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(shop=APP)
-    pytester.makeini(
-        "[pytest]\n"
-        "asyncio_default_fixture_loop_scope = function\n"
-        "filterwarnings = error\n"
-        "hawkapi_app = shop:app\n"
-        "pythonpath = .\n"
-    )
+    pytester.makeini(INI)
     return pytester

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from hawkapi import HawkAPI
     from hawkapi.testing import TestClient
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from hawkapi_sqlalchemy.core import Database
+    from hawkapi_sqlalchemy.pytest.callbacks import CapturedCallback
+    from hawkapi_sqlalchemy.pytest.queries import QueryRecorder
     from hawkapi_sqlalchemy.pytest.runtime import Runtime, TestDatabase
+
+    type CaptureOnCommit = Callable[..., AbstractContextManager[list[CapturedCallback]]]
 
 _RUN = pytest.StashKey["TestRun"]()
 _TEST_DATABASE = pytest.StashKey["TestDatabase"]()
@@ -147,3 +152,23 @@ def hawkapi_client(hawkapi_app: HawkAPI) -> Generator[TestClient]:
 
     with client_of(hawkapi_app) as client:
         yield client
+
+
+@pytest.fixture
+def hawkapi_queries(hawkapi_db: Database) -> QueryRecorder:
+    """Counts and lists what the test's Database is sent; see `QueryRecorder`."""
+    from hawkapi_sqlalchemy.pytest.queries import QueryRecorder
+
+    return QueryRecorder(hawkapi_db)
+
+
+@pytest.fixture
+def hawkapi_on_commit(hawkapi_db: Database) -> CaptureOnCommit:
+    """Captures the callbacks that follow a COMMIT; see `capture_on_commit`.
+
+    It is a function: `with hawkapi_on_commit(run=False) as callbacks:`.
+    """
+    from hawkapi_sqlalchemy.pytest.callbacks import capture_on_commit
+
+    del hawkapi_db
+    return capture_on_commit
