@@ -5,7 +5,7 @@ import random
 import socket
 from pathlib import Path
 
-from dbservers.errors import ServerError
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerError
 
 HOST = "127.0.0.1"
 
@@ -13,13 +13,6 @@ HOST = "127.0.0.1"
 # while its server is down is then not taken by somebody's client, and no client
 # can connect to itself while it polls a closed port.
 CANDIDATES = range(15_000, 32_000)
-
-
-def is_open(port: int) -> bool:
-    """Tell whether something listens on `port`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def reserve(folder: Path) -> int:
