@@ -21,7 +21,8 @@ def reserve(folder: Path) -> int:
     The reservation keeps a server's port while it is down. Strangers can still
     take the port: whoever starts a server must be ready to choose again.
     """
-    for port in random.sample(CANDIDATES, k=200):
+    # The shared generator is the tests': what they draw must not depend on who starts a server.
+    for port in random.SystemRandom().sample(CANDIDATES, k=200):
         with contextlib.suppress(FileExistsError):
             (folder / str(port)).touch(exist_ok=False)
             if _can_bind(port):
