@@ -19,7 +19,7 @@ OURS = [
     "./packages/core[postgres,mysql]",
     "./packages/mixins",
     "./packages/alembic[postgres,mysql]",
-    "./packages/pytest",
+    "./packages/pytest[postgres,mysql]",
     "./packages/meta",
 ]
 EDITABLE = [word for path in OURS for word in ("-e", path)]

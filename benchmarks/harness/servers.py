@@ -6,23 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from dbservers.errors import ServerError, ServerMissingError
-from dbservers.run import Run
-from dbservers.server import DatabaseServer
 from harness.catalogue import MARIADB, POSTGRESQL, SQLITE
+from harness.durable import DurableRun
 from harness.errors import BenchmarkError
 from harness.targets import FileTarget, ServerTarget, Target
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerError, ServerMissingError
+from hawkapi_sqlalchemy.pytest.servers.server import DatabaseServer
 
 
 class Servers:
-    """Starts what databases need, and ends it all. A context manager.
-
-    COMMIT is measured as users have it: the servers write through to the disk, other than those of
-    the tests.
-    """
+    """Starts what databases need, and ends it all. A context manager."""
 
     def __init__(self) -> None:
-        self._run = Run.new(durable=True)
+        self._run = DurableRun.new()
         self._targets: dict[tuple[str, str], Target] = {}
 
     def __enter__(self) -> Self:

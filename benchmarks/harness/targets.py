@@ -8,9 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 
-from dbservers.server import DatabaseServer
 from harness import schema
 from harness.catalogue import SQLITE
+from hawkapi_sqlalchemy.pytest.servers.server import DatabaseServer
 
 
 class Target(ABC):

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dbservers.waiting import wait_until
 from harness.proxy import Proxy, Tally, Turns
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 
 
 class Script:

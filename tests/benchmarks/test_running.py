@@ -9,8 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dbservers.process import is_alive
-from dbservers.waiting import wait_until
 from harness.budgets import broken_counts
 from harness.catalogue import INSERT, ONE_ROW, OURS, PEERS, REFERENCE
 from harness.errors import BenchmarkError
@@ -21,6 +19,8 @@ from harness.running import Benchmark, steps
 from harness.servers import Servers
 from harness.spread import Spread
 from harness.workers import Worker
+from hawkapi_sqlalchemy.pytest.servers.process import is_alive
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 from own_environment import OwnEnvironment
 
 TINY = replace(

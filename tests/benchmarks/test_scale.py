@@ -8,7 +8,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dbservers.blocking import run_blocking
 from dbservers.postgresql import PostgreSQLServer
 from harness.scale import databases, memory, pool
 from harness.scale.counters import PostgreSQLCounter
@@ -16,6 +15,7 @@ from harness.scale.load import INSERT, READ
 from harness.scale.modes import MODES
 from harness.scale.process import WorkerError, worker_process
 from harness.scale.results import Scale
+from hawkapi_sqlalchemy.pytest.servers.blocking import run_blocking
 
 PYTHON = Path(sys.executable)
 LITTLE = replace(

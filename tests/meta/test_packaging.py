@@ -3,6 +3,7 @@
 import email
 import email.message
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -186,8 +187,57 @@ def test_meta_needs_the_four_portions_in_its_own_version(wheels):
     for extra in ("mysql", "postgres"):
         of_extra = {each.partition(";")[0].strip() for each in needed if f"'{extra}'" in each}
         assert of_extra == {
-            f"hawkapi-sqlalchemy-{portion}[{extra}]=={VERSION}" for portion in ("alembic", "core")
+            f"hawkapi-sqlalchemy-{portion}[{extra}]=={VERSION}"
+            for portion in ("alembic", "core", "pytest")
         }
+
+
+def test_who_tests_on_sqlite_installs_neither_drivers_nor_what_servers_need(wheels):
+    needed = metadata(wheels["pytest"]).get_all("Requires-Dist") or []
+    plain = {re.split(r"[=>]", each)[0] for each in needed if "extra ==" not in each}
+    assert plain == {"hawkapi-sqlalchemy-core", "pytest", "pytest-asyncio"}
+
+
+def test_a_private_server_without_its_extra_is_refused_with_the_remedy(everything):
+    everything.python(
+        """
+        from hawkapi_sqlalchemy.pytest.servers.errors import ServerMissingError
+        from hawkapi_sqlalchemy.pytest.servers.tools import require_tools
+        for kind, extra in {"postgresql": "postgres", "mariadb": "mysql"}.items():
+            try:
+                require_tools(kind)
+            except ServerMissingError as error:
+                assert error.remedy == f"pip install 'hawkapi-sqlalchemy-pytest[{extra}]'", error
+                assert "psutil" in error.reason, error
+            else:
+                raise AssertionError(f"{kind} needs nothing")
+        """
+    )
+
+
+@pytest.mark.dialects("postgresql", "mariadb")
+def test_a_private_server_starts_from_the_wheels(wheels, dialect, tmp_path, database_server):
+    """With nothing of this tree on the path; `database_server` makes sure of the programs."""
+    extra = {"postgresql": "postgres", "mariadb": "mysql"}[dialect]
+    environment = Environment.new(
+        tmp_path / "env",
+        wheels["core"],
+        f"hawkapi-sqlalchemy-pytest[{extra}] @ {wheels['pytest'].as_uri()}",
+    )
+    environment.python(
+        f"""
+        from hawkapi_sqlalchemy.pytest.servers.run import Run
+        run = Run.new()
+        try:
+            server = run.{dialect}()
+            assert server.execute("SELECT 1") == [(1,)]
+            assert run.workspace.root.is_dir()
+        finally:
+            run.close()
+        assert not run.workspace.root.exists()
+        """,
+        cwd=tmp_path,
+    )
 
 
 def test_what_is_installed_are_our_own_builds(everything):

@@ -22,6 +22,17 @@ async def execute(url: str, *statements: str) -> list[tuple]:
         await engine.dispose()
 
 
+async def execute_each(url: str, *statements: str) -> None:
+    """Execute statements in a transaction each, as those on databases must be."""
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
 def test_each_dialect_gets_its_own_driver(dialect: str, database_url: str) -> None:
     assert make_url(database_url).get_backend_name() == BACKENDS[dialect]
 
@@ -63,11 +74,44 @@ async def test_the_user_may_create_databases(
 ) -> None:
     """Users' own tests make a database of their own on the server they name."""
     name = f"{make_url(database_url).database}_more"
-    engine = create_async_engine(database_url, isolation_level="AUTOCOMMIT")
+    await execute_each(database_url, f"CREATE DATABASE {name}", f"DROP DATABASE {name}")
+
+
+@pytest.mark.dialects("postgresql")
+async def test_the_user_may_clone_a_sealed_template_of_its_own(
+    database_server: DatabaseServer, database_url: str
+) -> None:
+    template = f"{make_url(database_url).database}_template"
+    clone = f"{template}_clone"
+    await execute_each(
+        database_url,
+        f"CREATE DATABASE {template}",
+        f"ALTER DATABASE {template} IS_TEMPLATE true ALLOW_CONNECTIONS false",
+        f"CREATE DATABASE {clone} TEMPLATE {template}",
+    )
+    assert await execute(database_server.url(clone), "SELECT current_database()") == [(clone,)]
+    await execute_each(
+        database_url,
+        f"DROP DATABASE {clone} WITH (FORCE)",
+        f"ALTER DATABASE {template} IS_TEMPLATE false",
+        f"DROP DATABASE {template}",
+    )
+
+
+@pytest.mark.dialects("postgresql", "mariadb")
+async def test_the_user_may_end_its_own_connections(database_url: str) -> None:
+    """Whoever drops a database must get rid of those that a test left open."""
+    postgresql = database_url.startswith("postgresql")
+    number = "SELECT pg_backend_pid()" if postgresql else "SELECT connection_id()"
+    end = "SELECT pg_terminate_backend({})" if postgresql else "KILL {}"
+    engine = create_async_engine(database_url)
     try:
-        async with engine.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name}"))
-            await connection.execute(text(f"DROP DATABASE {name}"))
+        async with engine.connect() as left_open:
+            victim = await left_open.scalar(text(number))
+            await execute(database_url, end.format(victim))
+            with pytest.raises(DBAPIError):
+                await left_open.execute(text("SELECT 1"))
+            await left_open.invalidate()
     finally:
         await engine.dispose()
 

@@ -66,7 +66,7 @@ def without_servers(inner: pytest.Pytester) -> pytest.Pytester:
     """A project of four tests on a machine without server programs."""
     inner.makeconftest(
         """
-        from dbservers import binaries
+        from hawkapi_sqlalchemy.pytest.servers import binaries
 
         binaries.DAEMON_PLACES = binaries.POSTGRESQL_PLACES = ()
         binaries.POSTGRESQL_WHEEL = "no_such_wheel"

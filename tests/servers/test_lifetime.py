@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dbservers.errors import ServerError
-from dbservers.process import is_alive
 from dbservers.run import Run
-from dbservers.waiting import wait_until
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerError
+from hawkapi_sqlalchemy.pytest.servers.process import is_alive
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 
 LIBRARY = Path(__file__).parent.parent / "lib"
 COMMAND = (
@@ -87,7 +87,7 @@ def supervisor_of(root: Path) -> psutil.Process:
     """Find the process which owns the servers of the run in `root`."""
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "dbservers.supervisor" in command and str(root) in command:
+        if str(root) in command and any("servers.supervisor" in word for word in command):
             return process
     raise AssertionError(f"no supervisor for {root}")
 
@@ -177,7 +177,7 @@ def test_a_supervisor_that_does_not_start_says_why_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = Run.new()
-    monkeypatch.setattr("dbservers.supervision.sys.executable", shutil.which("false"))
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(ServerError, match="the supervisor does not start"):
         run.workspace.open()
     run.close()

@@ -7,9 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from dbservers import ports
 from dbservers.replication import PostgreSQLPair
-from dbservers.server import DatabaseServer
+from dbservers.server import DatabaseServer, is_open
 
 
 async def insert(url: str, note: int) -> None:
@@ -37,7 +36,7 @@ async def test_a_killed_server_keeps_what_was_committed(own_server: DatabaseServ
     url = own_server.url()
     await insert(url, 1)
     own_server.kill()
-    assert not ports.is_open(own_server.port)
+    assert not is_open(own_server.port)
     with pytest.raises((OSError, OperationalError)):
         await notes(url)
     own_server.start()

@@ -5,15 +5,16 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dbservers.errors import ServerError, ServerMissingError
-from dbservers.run import Run
 from harness import conditions
+from harness.durable import DurableRun
 from harness.environments import peer_environment
 from harness.errors import BenchmarkError
 from harness.results import Results
 from harness.scale.modes import MODES
 from harness.scale.process import worker_process
 from harness.scale.run import PEERS, measure
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerError, ServerMissingError
+from hawkapi_sqlalchemy.pytest.servers.run import Run
 
 
 def run(arguments: list[str]) -> int:
@@ -45,8 +46,7 @@ def write(file: Path, *, mode: str, seed: int) -> None:
         environment = peer_environment(peer)
         environment.prepare()
         pythons[peer] = environment.python
-    # As in all measurements: servers that write through to the disk.
-    servers = Run.new(durable=True)
+    servers = DurableRun.new()
     try:
         results = Results.read(file) if file.exists() else _new(servers, pythons, mode, seed)
         results.scale = measure(servers, pythons, mode=mode, seed=seed).as_dict()

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from dbservers.mariadb import MariaDBServer
-from dbservers.postgresql import PostgreSQLServer
+from hawkapi_sqlalchemy.pytest.servers.mariadb import MariaDBServer
+from hawkapi_sqlalchemy.pytest.servers.postgresql import PostgreSQLServer
 
 
 class Counter(Protocol):

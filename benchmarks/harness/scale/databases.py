@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dbservers.postgresql import PostgreSQLServer
 from harness.scale.counters import PostgreSQLCounter
 from harness.scale.load import READ
 from harness.scale.modes import Mode
 from harness.scale.process import WorkerProcess, worker_process
 from harness.scale.results import Databases
 from harness.spread import Spread
+from hawkapi_sqlalchemy.pytest.servers.postgresql import PostgreSQLServer
 
 COUNTS = (1, 2, 4, 16, 64)
 PRIMARY = "primary"

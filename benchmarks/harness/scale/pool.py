@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dbservers.server import DatabaseServer
 from harness.catalogue import REFERENCE
 from harness.scale.counters import Counter
 from harness.scale.load import READ
@@ -16,6 +15,7 @@ from harness.scale.modes import Mode
 from harness.scale.process import WorkerProcess, worker_process
 from harness.scale.results import PoolPoint
 from harness.spread import Spread
+from hawkapi_sqlalchemy.pytest.servers.server import DatabaseServer
 
 POOLS = ((5, 0), (5, 10))
 CLIENTS = (1, 8, 64, 512)

@@ -5,11 +5,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dbservers.run import Run
 from harness.scale import databases, memory, pool
 from harness.scale.counters import MariaDBCounter, PostgreSQLCounter
 from harness.scale.modes import MODES
 from harness.scale.results import PoolPoint, Scale
+from hawkapi_sqlalchemy.pytest.servers.run import Run
 
 PEERS = ("ours", "raw", "published")
 

@@ -10,9 +10,9 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from dbservers.server import DatabaseServer
-from dbservers.waiting import wait_until
 from hawkapi_sqlalchemy.core import CannotConnectError, CommitOutcomeUnknownError, Database
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 
 pytestmark = pytest.mark.dialects("postgresql", "mariadb")
 

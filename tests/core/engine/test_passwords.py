@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 
-from dbservers.server import DatabaseServer, new_name
+from dbservers.server import DatabaseServer
 from hawkapi_sqlalchemy.core import CannotConnectError, Database
+from hawkapi_sqlalchemy.pytest.servers.server import new_name
 
 pytestmark = pytest.mark.dialects("postgresql", "mariadb")
 

@@ -13,9 +13,9 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from asgi import until
 from dbservers.server import DatabaseServer
-from dbservers.waiting import wait_until
 from hawkapi_sqlalchemy.core import Database
 from hawkapi_sqlalchemy.core.pool import IDLE_SINCE, DatabasePool
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 
 ONE = text("SELECT 1")
 

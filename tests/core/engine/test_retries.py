@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbservers.server import DatabaseServer
-from dbservers.waiting import wait_until
 from hawkapi_sqlalchemy.core import CommitOutcomeUnknownError, Database, on_commit
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 from schema import User
 
 COUNT = "SELECT n FROM counters WHERE id = 1"

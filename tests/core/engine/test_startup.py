@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 import asgi
 from dbservers.server import DatabaseServer
-from dbservers.waiting import wait_until
 from hawkapi_sqlalchemy.core import (
     ConfigurationError,
     DatabaseConfig,
@@ -26,6 +25,7 @@ from hawkapi_sqlalchemy.core import (
     open_session,
     session_for,
 )
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 
 NOWHERE = "postgresql+asyncpg://user:s3cret@127.0.0.1:1/app"
 MEMORY = "sqlite+aiosqlite://"

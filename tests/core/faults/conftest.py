@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from asgi import until
 from dbservers.server import DatabaseServer
-from dbservers.waiting import wait_until
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 from schema import Base, Entry
 from service import Service
 from tcp_proxy import Proxy, proxy_to

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from asgi import DEADLINE, Reply, until
 from dbservers.postgresql import PostgreSQLServer
 from dbservers.replication import PostgreSQLPair
-from dbservers.waiting import wait_until
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 from service import READERS, Service
 
 WRITING = 3

@@ -1,9 +1,6 @@
-"""Real, private database servers for one test run.
+"""What this project's own tests need of servers, beyond what the package starts for its users.
 
-`plugin` and `fixtures` are pytest plugins; all else works without pytest. For
-annotations tests import `server.DatabaseServer`, `replication.Replicated` and
-`replication.PostgreSQLPair`.
+Replicas, PgBouncer, and servers that a test may stop, kill and pause. `plugin` and `fixtures` are
+pytest plugins; all else works without pytest. For annotations tests import
+`server.DatabaseServer`, `replication.Replicated` and `replication.PostgreSQLPair`.
 """
-
-# Nothing is imported here: the supervisor starts from this package for every run,
-# and needs neither SQLAlchemy nor a driver.

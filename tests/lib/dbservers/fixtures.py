@@ -7,13 +7,14 @@ from typing import NoReturn
 
 import pytest
 
-from dbservers.errors import ServerMissingError
 from dbservers.mariadb import MariaDBServer
 from dbservers.plugin import RUN, is_ci
 from dbservers.postgresql import PostgreSQLServer
 from dbservers.replication import PostgreSQLPair, Replicated
 from dbservers.run import Run
-from dbservers.server import DATABASE, DatabaseServer, replicated_name
+from dbservers.server import DatabaseServer, replicated_name
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerMissingError
+from hawkapi_sqlalchemy.pytest.servers.server import DATABASE
 
 type _Server = PostgreSQLServer | MariaDBServer
 

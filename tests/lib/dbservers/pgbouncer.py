@@ -5,11 +5,11 @@ from typing import Self
 from sqlalchemy import URL
 
 from dbservers import binaries
-from dbservers.accounts import Account
-from dbservers.daemon import Daemon
-from dbservers.postgresql import PostgreSQLServer
-from dbservers.server import USER
-from dbservers.workspace import Workspace
+from hawkapi_sqlalchemy.pytest.servers.accounts import Account
+from hawkapi_sqlalchemy.pytest.servers.daemon import Daemon
+from hawkapi_sqlalchemy.pytest.servers.postgresql import PostgreSQLServer
+from hawkapi_sqlalchemy.pytest.servers.server import USER
+from hawkapi_sqlalchemy.pytest.servers.workspace import Workspace
 
 #: How many connections to the server all clients of one database share.
 POOL_SIZE = 4

@@ -86,10 +86,10 @@ class TestRun:
     def _private_servers(self) -> ServerRun:
         if self._servers is None:
             from hawkapi_sqlalchemy.pytest.servers.errors import ServerMissingError
-            from hawkapi_sqlalchemy.pytest.servers.requirements import require_tools
+            from hawkapi_sqlalchemy.pytest.servers.tools import require_tools
 
             try:
-                require_tools()
+                require_tools(self.settings.private_server)
             except ServerMissingError as error:
                 raise pytest.UsageError(str(error)) from None
             from hawkapi_sqlalchemy.pytest.servers.run import Run as ServerRun

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig
 from hawkapi_sqlalchemy.pytest._shield import finished
-from hawkapi_sqlalchemy.pytest.servers import database_of_its_own
+from hawkapi_sqlalchemy.pytest.own_database import database_of_its_own
 
 
 @asynccontextmanager

@@ -12,11 +12,20 @@ from typing import Any, cast
 
 import psutil
 
-from dbservers.accounts import Account
-from dbservers.errors import ServerError
-from dbservers.process import ServerProcess
-from dbservers.supervisor import SOCKET
-from dbservers.waiting import wait_until
+from hawkapi_sqlalchemy.pytest.servers.accounts import Account
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerError
+from hawkapi_sqlalchemy.pytest.servers.process import ServerProcess
+from hawkapi_sqlalchemy.pytest.servers.supervisor import SOCKET
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
+
+# `-P` keeps out the modules of the working directory, which are a user's. Our own folder comes
+# last, where it hides nothing, in case the path does not have it already.
+_MAIN = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[3])!r})
+from hawkapi_sqlalchemy.pytest.servers.supervisor import main
+main(*sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True)
@@ -45,18 +54,15 @@ class Supervision:
         Raises:
             ServerError: It does not start; the message holds its output.
         """
-        library = str(Path(__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (library, os.environ.get("PYTHONPATH"))))
         log_file = self.root / "supervisor.log"
         # It must hold no pipe of ours: whoever reads pytest's output would wait for it.
         with log_file.open("ab") as log:
             ended = subprocess.run(
                 [
-                    sys.executable,
-                    *("-m", "dbservers.supervisor", str(self.root)),
+                    *(sys.executable, "-P", "-c", _MAIN, str(self.root)),
                     *(str(self.controller_pid), repr(self.controller_create_time)),
                 ],
-                env={**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "default"},
+                env=_supervisor_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -172,6 +178,13 @@ class Supervision:
             connection.close()
             raise ServerError(f"the supervisor in {self.root} is gone: {error}") from error
         return connection
+
+
+def _supervisor_environment() -> dict[str, str]:
+    # Its lines are not among those whose coverage a user measures, and it ends after the report.
+    coverage = ("COV_CORE_", "COVERAGE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(coverage)}
+    return {**kept, "PYTHONWARNINGS": "default"}
 
 
 def _environment(folder: Path) -> dict[str, str]:

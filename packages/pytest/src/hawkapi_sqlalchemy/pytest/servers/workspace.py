@@ -8,9 +8,9 @@ from pathlib import Path
 
 import filelock
 
-from dbservers import ports
-from dbservers.accounts import Account
-from dbservers.supervision import Supervision
+from hawkapi_sqlalchemy.pytest.servers import ports
+from hawkapi_sqlalchemy.pytest.servers.accounts import Account
+from hawkapi_sqlalchemy.pytest.servers.supervision import Supervision
 
 # The path of a Unix socket may have some hundred characters, ours included.
 _LONGEST_PARENT = 60
@@ -24,14 +24,11 @@ class Workspace:
         root: The folder. It need not exist before `open` is called.
         password: What every account of every server has for a password.
         supervision: Starts the servers.
-        durable: Servers keep what they have committed through a power cut, as they do by default,
-            and their other settings that cost time. Default `False`: tests want them fast.
     """
 
     root: Path
     password: str
     supervision: Supervision
-    durable: bool = False
 
     @property
     def port_folder(self) -> Path:
@@ -56,7 +53,7 @@ class Workspace:
             self.supervision.end()
         elif self.root.exists():
             # The supervisor did not start, and nothing else did.
-            self.discard(self.root)
+            shutil.rmtree(self.root)
 
     def lock(self, name: str) -> filelock.FileLock:
         """Return a lock that the run's processes share."""
@@ -81,10 +78,6 @@ class Workspace:
             folder=target.parent,
             log=target.parent / "copy.log",
         )
-
-    def discard(self, folder: Path) -> None:
-        """Remove a folder made by `new_folder`."""
-        shutil.rmtree(folder)
 
 
 def temporary_parent() -> Path:

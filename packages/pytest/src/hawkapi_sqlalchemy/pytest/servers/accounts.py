@@ -5,7 +5,7 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbservers.errors import ServerMissingError
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerMissingError
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """Own the processes of one test run, and end them when the run is over.
 
-    python -m dbservers.supervisor ROOT PID CREATE_TIME
-
-A daemon. It starts what clients ask it to over the socket `ROOT/supervisor.sock`,
-so that every server is its child; when the process PID is gone (killed, even) or
-when told to, it stops them all, removes the folder ROOT and ends.
+A daemon, begun with `main` in a process of its own. It starts what clients ask it
+to over a socket in the run's folder, so that every server is its child; when the
+process that it watches is gone (killed, even) or when told to, it stops them all,
+removes the folder and ends.
 """
 
 import contextlib
@@ -22,9 +21,9 @@ from typing import Any
 
 import psutil
 
-from dbservers.process import ServerProcess, is_alive
-from dbservers.sysv import remove_leftovers
-from dbservers.waiting import wait_until
+from hawkapi_sqlalchemy.pytest.servers.process import ServerProcess, is_alive
+from hawkapi_sqlalchemy.pytest.servers.sysv import remove_leftovers
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 
 SOCKET = "supervisor.sock"
 _WATCH_INTERVAL = 0.25
@@ -164,7 +163,13 @@ def _watch(pid: int, create_time: float) -> ServerProcess | None:
 
 
 def main(root: str, pid: str, create_time: str) -> None:
-    """Become a daemon which listens already when this process returns."""
+    """Become a daemon which listens already when this process returns.
+
+    Args:
+        root: The run's folder.
+        pid: The process whose end ends the run.
+        create_time: When that process started.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(Path(root) / SOCKET))
     listener.listen(64)
@@ -173,7 +178,3 @@ def main(root: str, pid: str, create_time: str) -> None:
     os.setsid()
     os.chdir("/")
     Supervisor(Path(root), listener, _watch(int(pid), float(create_time))).run()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from dbservers import ports
-from dbservers.accounts import Account
-from dbservers.errors import PortTakenError, ServerError
-from dbservers.process import ServerProcess
-from dbservers.waiting import wait_until
-from dbservers.workspace import Workspace
+from hawkapi_sqlalchemy.pytest.servers import ports
+from hawkapi_sqlalchemy.pytest.servers.accounts import Account
+from hawkapi_sqlalchemy.pytest.servers.errors import PortTakenError, ServerError
+from hawkapi_sqlalchemy.pytest.servers.process import ServerProcess
+from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
+from hawkapi_sqlalchemy.pytest.servers.workspace import Workspace
 
 _PORT_TRIES = 5
 
@@ -25,8 +25,6 @@ class Daemon(ABC):
         process: Its process, if it runs.
     """
 
-    #: What asks it to end in good order.
-    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     #: What makes it end at once, without leaving anything behind.
     abort_signal: ClassVar[signal.Signals] = signal.SIGKILL
     host: ClassVar[str] = ports.HOST
@@ -85,11 +83,6 @@ class Daemon(ABC):
             raise ServerError(f"the server in {self.folder} is not started")
         return self._process
 
-    @property
-    def running(self) -> bool:
-        """Whether the process is there, if only paused."""
-        return self._process is not None and self._process.alive()
-
     def start(self, timeout: float = 60.0) -> None:
         """Start on the server's port and data, and wait until clients are served.
 
@@ -121,54 +114,11 @@ class Daemon(ABC):
                 return
         raise PortTakenError(f"{_PORT_TRIES} ports in a row were taken")
 
-    def stop(self, timeout: float = 30.0) -> None:
-        """Stop in good order, and wait until the process has gone."""
-        if self.running:
-            self.process.send(self.stop_signal)
-            self.process.resume()
-            self._wait_gone(timeout)
-
-    def kill(self) -> None:
-        """Kill all the server's processes, and wait until its port is closed."""
-        self.process.kill()
-        self._wait_gone(timeout=10.0)
-        wait_until(lambda: not ports.is_open(self.port), what=f"port {self.port} is closed")
-
-    def restart(self) -> None:
-        """Stop, unless it is down already, and start on the same port and data."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Stop the processes in their tracks: connections stay open, nobody answers."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Let the processes run on after `pause`."""
-        self.process.resume()
-
-    def abort(self) -> None:
-        """End at once, and leave nothing outside the server's folder."""
-        if self.running:
-            self.process.send(self.abort_signal)
-            self.process.resume()
-            self._wait_gone(timeout=30.0)
-
-    def discard(self) -> None:
-        """End the server at once, and remove its folder."""
-        self.abort()
-        self.workspace.discard(self.folder)
-        ports.release(self.workspace.port_folder, self.port)
-
     def output(self) -> str:
         """Return what the program has written since its last start."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
-
-    def _wait_gone(self, timeout: float) -> None:
-        # PostgreSQL takes the zombie of its predecessor for a running server.
-        self.workspace.supervision.wait(self.process.pid, timeout)
 
     def _ready_or_failed(self) -> bool:
         if self.process.alive():

@@ -5,7 +5,7 @@ import random
 import socket
 from pathlib import Path
 
-from dbservers.errors import ServerError
+from hawkapi_sqlalchemy.pytest.servers.errors import ServerError
 
 HOST = "127.0.0.1"
 
@@ -15,20 +15,14 @@ HOST = "127.0.0.1"
 CANDIDATES = range(15_000, 32_000)
 
 
-def is_open(port: int) -> bool:
-    """Tell whether something listens on `port`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port)) == 0
-
-
 def reserve(folder: Path) -> int:
     """Choose a free port which nobody else who uses `folder` gets, until `release`.
 
     The reservation keeps a server's port while it is down. Strangers can still
     take the port: whoever starts a server must be ready to choose again.
     """
-    for port in random.sample(CANDIDATES, k=200):
+    # The shared generator is the tests': what they draw must not depend on who starts a server.
+    for port in random.SystemRandom().sample(CANDIDATES, k=200):
         with contextlib.suppress(FileExistsError):
             (folder / str(port)).touch(exist_ok=False)
             if _can_bind(port):
