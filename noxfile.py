@@ -80,6 +80,15 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/quickstart", "--check")
 
 
+# As above: installed by pip, as a user's project would be.
+@nox.session(python=PYTHONS[0], venv_backend="virtualenv")
+def tested(session: nox.Session) -> None:
+    """The example of a tested project, on each database by one option."""
+    session.install("-r", "examples/tested/requirements.txt")
+    for database in ("sqlite", "postgresql", "mariadb"):
+        session.run("pytest", "-q", "examples/tested", f"--hawkapi-database={database}")
+
+
 # It makes the environments that it needs, one a peer.
 @nox.session(python=PYTHONS[0])
 def benchmark(session: nox.Session) -> None:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from hawkapi_sqlalchemy.core import Database
     from hawkapi_sqlalchemy.pytest.callbacks import CapturedCallback
     from hawkapi_sqlalchemy.pytest.queries import QueryRecorder
+    from hawkapi_sqlalchemy.pytest.run import TestRun as Run
     from hawkapi_sqlalchemy.pytest.runtime import Runtime, TestDatabase
 
     type CaptureOnCommit = Callable[..., AbstractContextManager[list[CapturedCallback]]]
 
-_RUN = pytest.StashKey["TestRun"]()
-_TEST_DATABASE = pytest.StashKey["TestDatabase"]()
+_RUN: pytest.StashKey[Run] = pytest.StashKey()
+_TEST_DATABASE: pytest.StashKey[TestDatabase] = pytest.StashKey()
 _MARKER = (
     "hawkapi_db(real_commits=False): with real_commits=True the test gets a database of its own, "
     "with ordinary connections, instead of a transaction that is rolled back"
@@ -48,6 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.addinivalue_line("markers", _MARKER)
     config.stash[_RUN] = TestRun.of(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember the session, which may have to be ended."""
+    session.config.stash[_RUN].session = session
 
 
 @pytest.hookimpl(optionalhook=True)

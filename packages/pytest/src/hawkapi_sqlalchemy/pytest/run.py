@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -13,10 +13,10 @@ import pytest
 from hawkapi_sqlalchemy.pytest.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from hawkapi_sqlalchemy.pytest.servers.run import Run as ServerRun
     from sqlalchemy import MetaData
 
     from hawkapi_sqlalchemy.pytest.runtime import Runtime, TestDatabase
+    from hawkapi_sqlalchemy.pytest.servers.run import Run as ServerRun
 
 __all__ = ["TestRun"]
 
@@ -35,6 +35,10 @@ class TestRun:
         process: This process's name within the run.
         is_worker: The process is one of pytest-xdist's workers.
         servers: How to join the private servers of the run that another process has begun.
+
+    Attributes:
+        settings: What is configured.
+        session: pytest's, once it has begun.
     """
 
     __test__ = False
@@ -49,6 +53,7 @@ class TestRun:
         servers: dict[str, Any] | None,
     ) -> None:
         self.settings = settings
+        self.session: pytest.Session | None = None
         self._name = name
         self._process = process
         self._is_worker = is_worker
@@ -99,11 +104,20 @@ class TestRun:
 
     def metadata(self) -> Sequence[MetaData]:
         """Answer the models' metadata; ends the run with a message where there is none."""
-        from hawkapi_sqlalchemy.pytest.provisioning.references import known_metadata, load_metadata
+        from hawkapi_sqlalchemy.pytest.provisioning.references import (
+            known_metadata,
+            load,
+            load_metadata,
+        )
 
-        with _ending_the_run():
+        with self._ending():
             references = self.settings.metadata
-            return load_metadata(references) if references else known_metadata()
+            if references:
+                return load_metadata(references)
+            if self.settings.app is not None:
+                # The application brings its models along.
+                load(self.settings.app, key="hawkapi_app")
+            return known_metadata()
 
     @contextmanager
     def runtime(self, metadata: Callable[[], Any]) -> Generator[Runtime]:
@@ -119,7 +133,7 @@ class TestRun:
         self._leaves_something = True
         portal = Portal()
         try:
-            with _ending_the_run():
+            with self._ending():
                 schema = choose_schema(self.settings, lambda: _several(metadata()), portal)
                 home = choose_home(
                     self._url(),
@@ -142,9 +156,8 @@ class TestRun:
         if kind is None:
             database = self.settings.database
             return "sqlite+aiosqlite://" if database == "sqlite" else database
-        from hawkapi_sqlalchemy.pytest.servers.errors import ServerError, ServerMissingError
-
         from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
+        from hawkapi_sqlalchemy.pytest.servers.errors import ServerError, ServerMissingError
 
         servers = self._private_servers()
         try:
@@ -173,7 +186,7 @@ class TestRun:
                     pytrace=False,
                 )
             real_commits = bool(marker.kwargs.get("real_commits", real_commits))
-        with _ending_the_run():
+        with self._ending():
             return runtime.begin(real_commits=real_commits)
 
     def end(self, test: TestDatabase) -> None:
@@ -182,8 +195,26 @@ class TestRun:
         Args:
             test: Its database.
         """
-        with _ending_the_run():
+        with self._ending():
             test.end()
+
+    @contextmanager
+    def _ending(self) -> Generator[None]:
+        """End the whole run with a message: every other test would fail for the same reason."""
+        from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
+
+        __tracebackhide__ = True
+        try:
+            yield
+        except ProvisioningError as error:
+            message = f"no test database: {error}"
+        else:
+            return
+        if self._is_worker and self.session is not None:
+            # An exit would be an internal error to the controller, and its message lost.
+            self.session.shouldstop = message
+            pytest.fail(message, pytrace=False)
+        pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
 
     def close(self) -> None:
         """End private servers; on somebody's own, remove the template and what workers left."""
@@ -207,20 +238,7 @@ class TestRun:
 
 
 def _several(metadata: Any) -> Sequence[MetaData]:
-    return list(metadata) if isinstance(metadata, (list, tuple, set, frozenset)) else [metadata]
-
-
-@contextmanager
-def _ending_the_run() -> Generator[None]:
-    from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
-
-    __tracebackhide__ = True
-    try:
-        yield
-    except ProvisioningError as error:
-        _exit(str(error))
-
-
-def _exit(message: str) -> NoReturn:
-    # Every other test would fail for the same reason.
-    pytest.exit(f"no test database: {message}", returncode=pytest.ExitCode.USAGE_ERROR)
+    if isinstance(metadata, (list, tuple)):
+        several: list[MetaData] = list(metadata)  # pyright: ignore[reportUnknownArgumentType]  # a user's fixture
+        return several
+    return [metadata]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 __all__ = ["KINDS", "Settings", "add_options", "read_settings"]
 
 ENVIRONMENT = "HAWKAPI_DATABASE"
-KINDS = ("sqlite", "postgresql", "mariadb")
+SERVERS: tuple[Literal["postgresql", "mariadb"], ...] = ("postgresql", "mariadb")
+"""Servers that are started for a run."""
+KINDS = ("sqlite", *SERVERS)
 """Databases that are provided without a URL."""
 ISOLATIONS = ("savepoint", "clone")
 SCHEMAS = ("metadata", "migrations")
@@ -48,9 +51,12 @@ class Settings:
     app: str | None
 
     @property
-    def private_server(self) -> str | None:
+    def private_server(self) -> Literal["postgresql", "mariadb"] | None:
         """The kind of server to start, if one is to be started."""
-        return self.database if self.database in KINDS[1:] else None
+        for kind in SERVERS:
+            if self.database == kind:
+                return kind
+        return None
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import MetaData
 
 from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
 
-__all__ = ["known_metadata", "load", "load_metadata"]
+__all__ = ["known_metadata", "load", "load_metadata", "place_of"]
 
 _BASES = "hawkapi_sqlalchemy.mixins.base"
 
@@ -37,7 +37,7 @@ def load(reference: str, *, key: str) -> Any:
         module = import_module(module_name)
     except Exception as error:
         # Whatever it raises: what the module is at fault for, its author wants to read.
-        where = "" if isinstance(error, ModuleNotFoundError) else f", {_place(error)}"
+        where = "" if isinstance(error, ModuleNotFoundError) else f", {place_of(error)}"
         raise ProvisioningError(
             f"{key} is {reference!r}, but importing {module_name!r} failed: "
             f"{type(error).__name__}: {error}{where}",
@@ -52,7 +52,8 @@ def load(reference: str, *, key: str) -> Any:
         ) from error
 
 
-def _place(error: Exception) -> str:
+def place_of(error: BaseException) -> str:
+    """Tell where an error was raised, as `at file:line`."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

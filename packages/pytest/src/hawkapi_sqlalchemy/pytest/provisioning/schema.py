@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from hawkapi_sqlalchemy.core import DatabaseConfig, create_engine
 from hawkapi_sqlalchemy.pytest.portal import Portal
 from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
+from hawkapi_sqlalchemy.pytest.provisioning.references import place_of
 
 __all__ = ["MetadataSchema", "MigratedSchema", "Schema"]
 
@@ -90,13 +91,14 @@ class MigratedSchema:
             ) from error
         try:
             migrations = Migrations(self._config, url=url)
-            failures = [each.error for each in migrations.upgrade() if each.error is not None]
-            if failures:
-                raise failures[0]
+            migrations.upgrade()
             check = migrations.check()[0]
-        except (CommandError, SQLAlchemyError) as error:
+        except Exception as error:
+            # A migration may raise anything.
+            known = isinstance(error, (CommandError, SQLAlchemyError))
+            reason = str(error) if known else f"{error!r}, {place_of(error)}"
             raise ProvisioningError(
-                f"the migrations of {self._config} failed: {error}",
+                f"the migrations of {self._config} failed: {reason}",
                 "run `hawkapi-migrate upgrade` against an empty database to see more",
             ) from error
         if check.error is not None:
