@@ -1,6 +1,6 @@
 """What is wrong with migrations, and how that is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,29 +64,33 @@ def represent(
     if not isinstance(excinfo.value, MigrationTestFailed) or config.getoption("fulltrace"):
         return None
     shown: Any = excinfo.getrepr(style="value", chain=False)
-    if isinstance(excinfo.value, CommandFailed):
-        error = excinfo.value.error
-        raised = pytest.ExceptionInfo[Exception].from_exception(error)
-        # Errors of Alembic and of ours say all in their message.
-        if not isinstance(error, CommandError) and _own_entries(raised, project):
-            shown.addsection("raised in the project's files", _traceback(raised, project, config))
+    # Errors of Alembic and of ours say all in their message.
+    if isinstance(excinfo.value, CommandFailed) and not isinstance(
+        excinfo.value.error, CommandError
+    ):
+        parts = [*_tracebacks(excinfo.value.error, project, config)]
+        if parts:
+            shown.addsection("raised in the project's files", "\nand then\n".join(parts))
     return shown
 
 
-def _traceback(
-    raised: pytest.ExceptionInfo[Exception], project: Project, config: pytest.Config
-) -> str:
-    style: Any = config.getoption("tbstyle")
-    # A driver's error stands in SQLAlchemy's; its own traceback would lead into the driver.
-    is_of_driver = getattr(raised.value, "orig", None) is not None
-    return str(
-        raised.getrepr(
-            style=style if style in {"long", "native"} else "short",
+def _tracebacks(error: BaseException, project: Project, config: pytest.Config) -> Iterator[str]:
+    """Write out an error and what it was raised for, as far as the project's files had part in it.
+
+    What a driver raised is left out: SQLAlchemy's error says the same.
+    """
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None:
+        yield from _tracebacks(earlier, project, config)
+    raised = pytest.ExceptionInfo[BaseException].from_exception(error)
+    if _own_entries(raised, project):
+        shown = raised.getrepr(
+            style="long" if config.getoption("tbstyle") == "long" else "short",
             showlocals=bool(config.getoption("showlocals")),
             tbfilter=lambda each: _own_entries(each, project),
-            chain=not is_of_driver,
+            chain=False,
         )
-    )
+        yield str(shown)
 
 
 def _own_entries(raised: pytest.ExceptionInfo[BaseException], project: Project) -> Any:
