@@ -38,17 +38,21 @@ _MARKER = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare options and configuration keys."""
-    from hawkapi_sqlalchemy.pytest.settings import add_options
+    from hawkapi_sqlalchemy.pytest import migration_tests, settings
 
-    add_options(parser)
+    settings.add_options(parser)
+    migration_tests.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the configuration; refuse what is none."""
+    from hawkapi_sqlalchemy.pytest.migration_tests import add_migration_tests
     from hawkapi_sqlalchemy.pytest.run import TestRun
 
     config.addinivalue_line("markers", _MARKER)
-    config.stash[_RUN] = TestRun.of(config)
+    run = config.stash[_RUN] = TestRun.of(config)
+    on_server = not run.settings.database.startswith("sqlite")
+    add_migration_tests(config, database=run.empty_database if on_server else None)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

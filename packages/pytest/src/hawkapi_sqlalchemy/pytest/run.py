@@ -151,6 +151,33 @@ class TestRun:
         finally:
             portal.close()
 
+    @contextmanager
+    def empty_database(self) -> Generator[str]:
+        """Provide the URL of an empty database on the run's server; it is dropped at the end."""
+        from sqlalchemy import make_url
+
+        from hawkapi_sqlalchemy.core import CannotConnectError, ConfigurationError
+        from hawkapi_sqlalchemy.pytest.own_database import database_of_its_own
+        from hawkapi_sqlalchemy.pytest.portal import Portal
+        from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
+
+        portal = Portal()
+        try:
+            with self._ending():
+                making = database_of_its_own(make_url(self._url()))
+                try:
+                    url = portal.run(making.__aenter__())
+                except (CannotConnectError, ConfigurationError) as error:
+                    raise ProvisioningError(
+                        str(error), "start the server, or correct hawkapi_database"
+                    ) from error
+            try:
+                yield url.render_as_string(hide_password=False)
+            finally:
+                portal.run(making.__aexit__(None, None, None))
+        finally:
+            portal.close()
+
     def _url(self) -> str:
         kind = self.settings.private_server
         if kind is None:

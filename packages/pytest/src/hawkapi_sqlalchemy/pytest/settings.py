@@ -9,6 +9,8 @@ from typing import Literal
 
 import pytest
 
+from hawkapi_sqlalchemy.pytest.migration_tests.options import file_at, place
+
 __all__ = ["KINDS", "Settings", "add_options", "read_settings"]
 
 ENVIRONMENT = "HAWKAPI_DATABASE"
@@ -39,7 +41,8 @@ class Settings:
         isolation: One of savepoint and clone, for tests that do not say.
         schema: One of metadata and migrations.
         metadata: References to the models' metadata; none for that of our own bases.
-        migrations: Alembic's configuration file.
+        migrations: Alembic's configuration file; where there is none, what was looked for.
+        root: pytest's root folder.
         app: A reference to the application, for projects without a fixture `app`.
     """
 
@@ -48,6 +51,7 @@ class Settings:
     schema: str
     metadata: tuple[str, ...]
     migrations: Path
+    root: Path
     app: str | None
 
     @property
@@ -60,7 +64,7 @@ class Settings:
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare options and configuration keys."""
+    """Declare options and configuration keys, those of migrations apart."""
     group = parser.getgroup("hawkapi-sqlalchemy")
     group.addoption("--hawkapi-database", metavar="WHERE", help=_DATABASE)
     group.addoption("--hawkapi-isolation", choices=ISOLATIONS, help=_ISOLATION)
@@ -73,10 +77,6 @@ def add_options(parser: pytest.Parser) -> None:
         "where the models' metadata is, one package.module:attribute a line (default: that of "
         "hawkapi_sqlalchemy.Base and DataclassBase)",
         type="linelist",
-    )
-    parser.addini(
-        "hawkapi_migrations",
-        "Alembic's configuration file, for hawkapi_schema = migrations (default: alembic.ini)",
     )
     parser.addini(
         "hawkapi_app",
@@ -101,13 +101,13 @@ def read_settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             f"hawkapi_database is {database!r}; it is one of {', '.join(KINDS)}, or a URL"
         )
-    migrations: str = config.getini("hawkapi_migrations") or "alembic.ini"
     return Settings(
         database,
         _chosen(config, "isolation", ISOLATIONS),
         _chosen(config, "schema", SCHEMAS),
         tuple(config.getini("hawkapi_metadata")),
-        config.rootpath / migrations,
+        file_at(place(config)),
+        config.rootpath,
         config.getini("hawkapi_app") or None,
     )
 

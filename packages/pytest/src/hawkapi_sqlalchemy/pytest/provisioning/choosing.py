@@ -37,13 +37,14 @@ def choose_schema(
         ProvisioningError: There is no such configuration of Alembic's.
     """
     if settings.schema == "migrations":
-        if not settings.migrations.exists():
+        if not settings.migrations.is_file():
             raise ProvisioningError(
-                f"hawkapi_schema is migrations, but there is no {settings.migrations}",
+                "hawkapi_schema is migrations, but there is no alembic.ini or pyproject.toml at "
+                f"{settings.migrations}",
                 "name Alembic's configuration file in hawkapi_migrations, or make one with "
                 "`hawkapi-migrate init`",
             )
-        return MigratedSchema(settings.migrations)
+        return MigratedSchema(settings.migrations, settings.root)
     return MetadataSchema(metadata(), portal)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hawkapi_sqlalchemy.core import DatabaseConfig, create_engine
+from hawkapi_sqlalchemy.pytest.migration_tests.project import Project
 from hawkapi_sqlalchemy.pytest.portal import Portal
 from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
 from hawkapi_sqlalchemy.pytest.provisioning.references import place_of
@@ -73,10 +74,12 @@ class MigratedSchema:
 
     Args:
         config: Alembic's configuration file.
+        root: The folder that paths are shown from.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, root: Path) -> None:
         self._config = config
+        self._root = root
 
     def make(self, url: str) -> None:
         """Make it; see `Schema.make`."""
@@ -90,9 +93,10 @@ class MigratedSchema:
                 "pip install hawkapi-sqlalchemy-alembic",
             ) from error
         try:
-            migrations = Migrations(self._config, url=url)
-            migrations.upgrade()
-            check = migrations.check()[0]
+            with Project(self._config, self._root).entered():
+                migrations = Migrations(self._config, url=url)
+                migrations.upgrade()
+                check = migrations.check()[0]
         except Exception as error:
             # A migration may raise anything.
             known = isinstance(error, (CommandError, SQLAlchemyError))
