@@ -3,13 +3,23 @@
 import asyncio
 
 import pytest
+from hawkapi import Depends, HawkAPI, testing
 from sqlalchemy import func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from hawkapi_sqlalchemy.core import Database, ReadOnlyError, TransactionRequiredError, on_commit
+from hawkapi_sqlalchemy.core import (
+    Database,
+    ReadOnlyError,
+    TransactionRequiredError,
+    get_session,
+    init_database,
+    on_commit,
+    replace_database,
+)
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.pytest.isolation import transaction
 from hawkapi_sqlalchemy.pytest.isolation.errors import (
     CrossedTransactionsError,
     OutsideTestError,
@@ -171,7 +181,54 @@ async def test_tasks_beside_each_other_take_turns(a_test):
         assert await all_emails(test.database) == ["ada", "joan"]
 
 
-async def test_a_task_inside_a_transaction_does_not_wait_for_it(a_test):
+@pytest.fixture
+def endless_patience(monkeypatch):
+    """Who waits for another transaction does so until it ends."""
+    monkeypatch.setattr(transaction, "_PATIENCE", 600.0)
+
+
+async def test_a_request_inside_the_test_s_transaction_does_not_wait_for_it(
+    a_test, endless_patience
+):
+    app = HawkAPI()
+    init_database(app, url="sqlite+aiosqlite://")
+
+    @app.post("/users")
+    async def create(email: str, session: AsyncSession = Depends(get_session)):
+        session.add(User(email=email))
+        await session.flush()
+        return {"emails": await emails(session)}
+
+    with a_test() as test, replace_database(app, test.database), test.session() as session:
+        session.add(User(email="ada"))
+        await session.flush()
+        async with asyncio.timeout(20):
+            answer = await testing.TestClient(app).async_post("/users?email=joan")
+        assert answer.json() == {"emails": ["ada", "joan"]}
+        await session.commit()
+        assert await all_emails(test.database) == ["ada", "joan"]
+
+
+async def test_a_fixture_s_transaction_is_waited_for_by_nobody(a_test, endless_patience, runtime):
+    """It was begun in a task that is none of the test's, and stays open while the test runs."""
+    with a_test() as test:
+        runtime.transaction.is_setting_up = True
+        session = test.database.open()
+
+        async def begin() -> None:
+            session.add(User(email="ada"))
+            await session.flush()
+
+        await asyncio.create_task(begin())
+        test.call_begins()
+        async with asyncio.timeout(20):
+            await add(test.database, "joan")
+        await session.commit()
+        assert await all_emails(test.database) == ["ada", "joan"]
+        await session.close()
+
+
+async def test_a_task_inside_a_transaction_does_not_wait_for_it(a_test, endless_patience):
     with a_test() as test:
         async with test.database.session() as session:
             session.add(User(email="ada"))

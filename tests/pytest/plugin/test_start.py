@@ -26,6 +26,7 @@ def test_nothing_but_small_modules_is_imported_at_pytest_s_start(project):
         "hawkapi_sqlalchemy",
         "hawkapi_sqlalchemy.pytest",
         "hawkapi_sqlalchemy.pytest.migration_tests",
+        "hawkapi_sqlalchemy.pytest.migration_tests.hooks",
         "hawkapi_sqlalchemy.pytest.migration_tests.options",
         "hawkapi_sqlalchemy.pytest.plugin",
         "hawkapi_sqlalchemy.pytest.run",
