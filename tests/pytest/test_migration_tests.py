@@ -687,10 +687,25 @@ def test_paths_of_an_alembic_ini_are_those_from_its_folder(local: Project):
     local.write("shop/alembic.ini", ALEMBIC_INI)
     for each in ("models.py", "migrations"):
         (local.pytester.path / each).rename(local.pytester.path / "shop" / each)
-    local.run("--hawkapi-migrations", "shop").assert_outcomes(passed=5)
-    # What `.` is here is not what it was there.
-    (local.pytester.path / "shop").rename(local.pytester.path / "store")
-    local.run("--hawkapi-migrations", "store").assert_outcomes(passed=5)
+    # What `.` is there is neither what it was before, nor what it is afterwards.
+    for each in ("before", "after"):
+        local.write(f"{each}.py", "")
+        local.write(
+            f"test_{each}.py",
+            f"import sys\n\ndef test_{each}():\n"
+            f"    sys.path.insert(0, '.')\n    import {each}\n    sys.path.pop(0)\n",
+        )
+    local.write(
+        "conftest.py",
+        "import pytest\n\n@pytest.hookimpl(trylast=True)\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    items.sort(key=lambda item: ('before', 'trace', 'after').index(\n"
+        "        item.name.split('_')[-1]))\n",
+    )
+    trace = "hawkapi-migrations::each_step_leaves_no_trace"
+    words = ("--import-mode=importlib", "--hawkapi-migrations", "shop")
+    result = local.run_elsewhere(*words, "test_before.py", "test_after.py", trace)
+    result.assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["alone", "workers"])

@@ -1,5 +1,6 @@
 """The migration project that is tested."""
 
+import importlib
 import os
 import sys
 from collections.abc import Generator
@@ -37,12 +38,13 @@ class Project:
         """Work in the project's folder, as Alembic's commands do; its `sys.path` ends with it."""
         before = sys.path[:]
         with chdir(self.file.parent):
-            _forget_relative_paths()
+            # Python keeps the folder that `.` was when it first looked for a module there.
+            importlib.invalidate_caches()
             try:
                 yield
             finally:
                 sys.path[:] = before
-                _forget_relative_paths()
+                importlib.invalidate_caches()
 
     def shown(self, path: Path) -> str:
         """Answer a path as people read it."""
@@ -53,12 +55,6 @@ class Project:
         is_installed = {"site-packages", "dist-packages"} & set(path.parts)
         folders = (self.root, self.file.parent)
         return not is_installed and any(path.is_relative_to(each) for each in folders)
-
-
-def _forget_relative_paths() -> None:
-    # Python keeps the folder that `.` was when it first looked for a module there.
-    for path in [each for each in sys.path_importer_cache if not Path(each).is_absolute()]:
-        del sys.path_importer_cache[path]
 
 
 def find_project(config: pytest.Config) -> Project:
