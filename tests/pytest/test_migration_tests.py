@@ -284,6 +284,7 @@ def test_a_table_that_a_downgrade_leaves_is_named_with_its_revision(project: Pro
     )
     # What belongs to the table is not listed beside it.
     result.stdout.no_fnmatch_line("*pets.id*")
+    result.stdout.no_fnmatch_line("*sequence*")
 
 
 def test_an_index_that_a_single_downgrade_leaves_is_found_though_the_last_one_drops_its_table(
@@ -414,6 +415,16 @@ def test_the_name_that_env_py_gives_to_the_version_table_is_no_trace(project: Pr
         ),
     )
     assert failed(project.run("-rA")) == set()
+
+
+def test_what_a_migration_does_to_the_version_table_is_no_trace_either(project: Project):
+    project.add(
+        "third",
+        'op.add_column("alembic_version", sa.Column("note", sa.String(50)))',
+        after="second",
+    )
+    result = project.run("-k", "trace")
+    result.assert_outcomes(passed=2, deselected=3)
 
 
 def test_how_the_models_differ_is_said(project: Project):
@@ -658,13 +669,43 @@ def test_a_project_elsewhere_is_named_by_option_or_in_the_configuration_file(loc
     local.run().assert_outcomes(passed=5)
 
 
+ALEMBIC_INI = """
+[alembic]
+script_location = migrations
+prepend_sys_path = .
+path_separator = os
+"""
+
+
 def test_an_alembic_ini_goes_before_a_pyproject_toml(local: Project):
     local.write("pyproject.toml", "[project]\nname = 'shop'\n")
-    local.write(
-        "alembic.ini",
-        "[alembic]\nscript_location = migrations\nprepend_sys_path = .\npath_separator = os\n",
-    )
+    local.write("alembic.ini", ALEMBIC_INI)
     local.run().assert_outcomes(passed=5)
+
+
+def test_paths_of_an_alembic_ini_are_those_from_its_folder(local: Project):
+    local.write("shop/alembic.ini", ALEMBIC_INI)
+    for each in ("models.py", "migrations"):
+        (local.pytester.path / each).rename(local.pytester.path / "shop" / each)
+    # What `.` is there is neither what it was before, nor what it is afterwards.
+    for each in ("before", "after"):
+        local.write(f"{each}.py", "")
+        local.write(
+            f"test_{each}.py",
+            f"import sys\n\ndef test_{each}():\n"
+            f"    sys.path.insert(0, '.')\n    import {each}\n    sys.path.pop(0)\n",
+        )
+    local.write(
+        "conftest.py",
+        "import pytest\n\n@pytest.hookimpl(trylast=True)\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    items.sort(key=lambda item: ('before', 'trace', 'after').index(\n"
+        "        item.name.split('_')[-1]))\n",
+    )
+    trace = "hawkapi-migrations::each_step_leaves_no_trace"
+    words = ("--import-mode=importlib", "--hawkapi-migrations", "shop")
+    result = local.run_elsewhere(*words, "test_before.py", "test_after.py", trace)
+    result.assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["alone", "workers"])

@@ -1,5 +1,6 @@
 """The migration project that is tested."""
 
+import importlib
 import os
 import sys
 from collections.abc import Generator
@@ -36,10 +37,13 @@ class Project:
         """Work in the project's folder, as Alembic's commands do; its `sys.path` ends with it."""
         before = sys.path[:]
         with chdir(self.file.parent):
+            # Python keeps the folder that `.` was when it first looked for a module there.
+            importlib.invalidate_caches()
             try:
                 yield
             finally:
                 sys.path[:] = before
+                importlib.invalidate_caches()
 
     def shown(self, path: Path) -> str:
         """Answer a path as people read it."""
