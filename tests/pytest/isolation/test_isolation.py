@@ -412,6 +412,16 @@ async def test_a_cancelled_statement_is_undone_with_its_session(a_test, dialect)
             assert await all_emails(test.database) == ["ada"]
 
 
+async def test_an_application_may_shut_down_while_the_test_s_session_is_open(a_test):
+    with a_test() as test, test.session() as session:
+        session.add(User(email="ada"))
+        await session.flush()
+        async with asyncio.timeout(20):
+            assert await test.database.drain(timeout=600.0)
+        await session.commit()
+        assert await all_emails(test.database) == ["ada"]
+
+
 async def test_a_session_of_a_test_that_has_ended_is_told_so(a_test, stored):
     with a_test() as test:
         left_open = test.database.open()

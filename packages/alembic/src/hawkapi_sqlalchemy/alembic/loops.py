@@ -33,9 +33,7 @@ def run_to_end[T](work: Coroutine[Any, Any, T]) -> T:
     Raises:
         BaseException: Whatever `work` raises.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _loop_runs():
         return asyncio.run(work)
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -54,3 +52,11 @@ def run_to_end[T](work: Coroutine[Any, Any, T]) -> T:
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
