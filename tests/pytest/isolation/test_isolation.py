@@ -16,9 +16,9 @@ from hawkapi_sqlalchemy.core import (
     get_session,
     init_database,
     on_commit,
-    replace_database,
 )
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.pytest.application import all_on
 from hawkapi_sqlalchemy.pytest.isolation import transaction
 from hawkapi_sqlalchemy.pytest.isolation.errors import (
     CrossedTransactionsError,
@@ -199,7 +199,7 @@ async def test_a_request_inside_the_test_s_transaction_does_not_wait_for_it(
         await session.flush()
         return {"emails": await emails(session)}
 
-    with a_test() as test, replace_database(app, test.database), test.session() as session:
+    with a_test() as test, all_on(test), test.session() as session:
         session.add(User(email="ada"))
         await session.flush()
         async with asyncio.timeout(20):

@@ -152,7 +152,7 @@ def test_who_wrote_nothing_may_roll_back_whatever_others_wrote(begin, server):
 def test_who_failed_is_rolled_back_though_nothing_was_written(begin, server):
     """PostgreSQL refuses everything until it is."""
     failed = begin("failed")
-    failed.unit.has_failed = True
+    failed.ledger.note_failure(failed.unit)
     assert failed.ledger.rollback(failed.unit)[0] == f"ROLLBACK TO SAVEPOINT {failed.unit.name}"
 
 
@@ -175,6 +175,44 @@ def test_the_release_of_a_savepoint_below_others_is_left_to_the_end(begin, serve
     lower.commit()
     assert server.rows == set()
     assert [name for name, _ in server.stack] == [GUARD]
+
+
+def test_a_commit_leaves_the_savepoints_of_others_that_stand_above(begin, server):
+    """The server would give them up with the savepoint of the one that commits."""
+    outer, inner = begin("outer"), begin("inner")
+    inner.write("a")
+    outer.savepoint("sp_1")
+    inner.commit()
+    outer.write("b")
+    outer.rollback_to("sp_1")
+    outer.commit()
+    assert server.rows == {"a"}
+    assert [name for name, _ in server.stack] == [GUARD]
+
+
+def test_what_was_stored_alone_cannot_be_undone_by_another_one_s_rollback(begin):
+    outer = begin("outer")
+    outer.write("a")
+    outer.ledger.note_write_alone("AUTOCOMMIT")
+    with pytest.raises(CrossedTransactionsError, match="AUTOCOMMIT has written"):
+        outer.rollback()
+
+
+def test_others_go_on_after_a_failure_that_is_not_yet_rolled_back(begin, server):
+    """PostgreSQL refuses all statements until then: those of others must not be among them."""
+    failed = begin("failed")
+    failed.write("a")
+    failed.savepoint("sp_1")
+    failed.write("b")
+    failed.ledger.note_failure(failed.unit)
+    server.send(failed.ledger.heal(None))
+    other = begin("other")
+    other.write("c")
+    other.commit()
+    assert server.rows == {"a", "c"}
+    assert failed.unit.has_failed
+    with pytest.raises(CrossedTransactionsError):
+        failed.rollback()
 
 
 def test_names_are_used_again(begin):
@@ -210,7 +248,7 @@ def test_what_is_committed_is_kept_and_what_is_rolled_back_is_not_or_it_is_refus
     sessions: list[tuple[Session, set[str]]] = []
     kept: set[str] = set()
     for step in range(60):
-        action = dice.choice("bwwwcr")
+        action = dice.choice("bwwwcrst")
         if action == "b" or not sessions:
             if len(sessions) < 4:
                 sessions.append((begin(f"session {step}"), set()))
@@ -219,6 +257,13 @@ def test_what_is_committed_is_kept_and_what_is_rolled_back_is_not_or_it_is_refus
         if action == "w":
             session.write(f"row {step}")
             rows.add(f"row {step}")
+            continue
+        if action == "s":
+            session.savepoint("inner")
+            continue
+        if action == "t":
+            if session.unit.savepoints:
+                session.release("inner")
             continue
         if action == "c":
             session.commit()

@@ -27,7 +27,6 @@ from hawkapi_sqlalchemy.core.web import (
     get_session,
     init_database,
     open_session,
-    replace_database,
     resolve_database,
     session_for,
 )
@@ -59,7 +58,6 @@ __all__ = [
     "init_database",
     "on_commit",
     "open_session",
-    "replace_database",
     "resolve_database",
     "session_for",
     "session_healthy",

@@ -10,12 +10,18 @@ import pytest
 from hawkapi import HawkAPI
 from hawkapi.testing import TestClient
 
-from hawkapi_sqlalchemy.core import DatabaseNotConfiguredError, replace_database, resolve_database
+from hawkapi_sqlalchemy.core import (
+    Database,
+    DatabaseNotConfiguredError,
+    Engine,
+    resolve_database,
+)
+from hawkapi_sqlalchemy.core.web.setup import visit_databases
 from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
 from hawkapi_sqlalchemy.pytest.provisioning.references import load
 from hawkapi_sqlalchemy.pytest.runtime import TestDatabase
 
-__all__ = ["client_of", "find_application", "on_test_database"]
+__all__ = ["all_on", "check_initialised", "client_of", "find_application"]
 
 
 def find_application(request: pytest.FixtureRequest, reference: str | None) -> HawkAPI:
@@ -31,18 +37,9 @@ def find_application(request: pytest.FixtureRequest, reference: str | None) -> H
     except pytest.FixtureLookupError as error:
         if error.argname != "app":
             raise
-        if reference is None:
-            pytest.fail(
-                "there is no application to test: define a fixture `app` that answers it, or name "
-                "it in pytest's configuration, for instance `hawkapi_app = shop.main:app`",
-                pytrace=False,
-            )
-        try:
-            app = load(reference, key="hawkapi_app")
-        except ProvisioningError as problem:
-            pytest.fail(str(problem), pytrace=False)
-        if not isinstance(app, HawkAPI) and callable(app):
-            app = app()
+        app = None
+    if app is None:
+        app = _configured(reference)
     if not isinstance(app, HawkAPI):
         pytest.fail(
             f"the application is a {type(app).__name__}, where a HawkAPI is expected", pytrace=False
@@ -50,23 +47,65 @@ def find_application(request: pytest.FixtureRequest, reference: str | None) -> H
     return app
 
 
-@contextmanager
-def on_test_database(app: HawkAPI, test: TestDatabase) -> Generator[None]:
-    """Have an application use a test's database for the length of a block.
+def _configured(reference: str | None) -> object:
+    __tracebackhide__ = True
+    if reference is None:
+        pytest.fail(
+            "there is no application to test: define a fixture `app` that answers it, or name it "
+            "in pytest's configuration, for instance `hawkapi_app = shop.main:app`",
+            pytrace=False,
+        )
+    problem = None
+    try:
+        app = load(reference, key="hawkapi_app")
+    except ProvisioningError as error:
+        app, problem = None, str(error)
+    if problem is not None:
+        pytest.fail(problem, pytrace=False)
+    return app() if callable(app) and not isinstance(app, HawkAPI) else app
+
+
+def check_initialised(app: HawkAPI) -> None:
+    """Fail the test if an application has no database.
 
     Args:
         app: The application.
-        test: The test's database.
     """
     __tracebackhide__ = True
+    problem = None
     try:
-        own = resolve_database(app)
+        resolve_database(app)
     except DatabaseNotConfiguredError as error:
-        pytest.fail(str(error), pytrace=False)
-    for name, engine in own.engines.items():
-        test.add(name, engine.config)
-    with replace_database(app, test.database):
-        yield
+        problem = str(error)
+    if problem is not None:
+        pytest.fail(f"the application has no database: {problem}", pytrace=False)
+
+
+@contextmanager
+def all_on(test: TestDatabase) -> Generator[None]:
+    """Have every application use a test's database for the length of a block.
+
+    Those that are initialised in the block too. Whoever holds one's `Database` gets sessions on the
+    test's.
+
+    Args:
+        test: The test's database.
+    """
+    own: list[tuple[Database, dict[str, Engine]]] = []
+
+    def switch(database: Database) -> None:
+        own.append((database, dict(database.engines)))
+        for name, engine in database.engines.items():
+            test.add(name, engine.config)
+        database.engines.update(test.database.engines)
+
+    try:
+        with visit_databases(switch):
+            yield
+    finally:
+        for database, engines in own:
+            database.engines.clear()
+            database.engines.update(engines)
 
 
 @contextmanager
@@ -84,5 +123,14 @@ def client_of(app: HawkAPI) -> Generator[TestClient]:
         # collector, which warns.
         loop: asyncio.AbstractEventLoop | None = getattr(client, "_loop", None)
         if loop is not None and not loop.is_closed():
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(_end_all())
             loop.close()
+
+
+async def _end_all() -> None:
+    """End what requests have left running."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()

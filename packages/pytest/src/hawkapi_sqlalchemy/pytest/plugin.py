@@ -55,6 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
     add_migration_tests(config, database=run.empty_database if on_server else None)
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say where the databases are, if not in memory."""
+    database = config.stash[_RUN].settings.database
+    # Of a URL without its user and password.
+    shown = database.rpartition("@")[2] if "@" in database else database
+    return None if database == "sqlite" else f"hawkapi-sqlalchemy: databases on {shown}"
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember the session, which may have to be ended."""
     session.config.stash[_RUN].session = session
@@ -114,9 +122,12 @@ def _hawkapi_test_database(
     node: pytest.Item = request.node
     run = request.config.stash[_RUN]
     test = run.begin(_hawkapi_runtime, node)
+    from hawkapi_sqlalchemy.pytest.application import all_on
+
     node.stash[_TEST_DATABASE] = test
     try:
-        yield test
+        with all_on(test):
+            yield test
     finally:
         del node.stash[_TEST_DATABASE]
         run.end(test)
@@ -140,19 +151,18 @@ def hawkapi_session(_hawkapi_test_database: TestDatabase) -> Generator[AsyncSess
 
 
 @pytest.fixture
-def hawkapi_app(
-    request: pytest.FixtureRequest, _hawkapi_test_database: TestDatabase
-) -> Generator[HawkAPI]:
+def hawkapi_app(request: pytest.FixtureRequest, _hawkapi_test_database: TestDatabase) -> HawkAPI:
     """The application, on the test's database.
 
     It is the project's fixture `app`, or what the configuration key `hawkapi_app` names. Each of
     its databases leads to the test's; read-only ones stay read-only.
     """
-    from hawkapi_sqlalchemy.pytest.application import find_application, on_test_database
+    from hawkapi_sqlalchemy.pytest.application import check_initialised, find_application
 
+    del _hawkapi_test_database
     app = find_application(request, request.config.stash[_RUN].settings.app)
-    with on_test_database(app, _hawkapi_test_database):
-        yield app
+    check_initialised(app)
+    return app
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ from typing import Any
 
 __all__ = ["Portal"]
 
+__tracebackhide__ = True
+"""An error of a statement is shown where it was sent from."""
+
 
 class Portal:
     """A loop in a daemon thread, started at its first use.
@@ -24,11 +27,14 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._is_closed = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop, running."""
         with self._starting:
+            if self._is_closed:
+                raise RuntimeError("the run's databases have ended")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
@@ -54,7 +60,10 @@ class Portal:
         Args:
             work: What to run; nobody sees what it raises.
         """
-        asyncio.run_coroutine_threadsafe(work, self.loop)
+        if self._is_closed:
+            work.close()
+        else:
+            asyncio.run_coroutine_threadsafe(work, self.loop)
 
     async def bridge[T](
         self, work: Coroutine[Any, Any, T], *, interrupt: Callable[[], object] | None = None
@@ -92,6 +101,7 @@ class Portal:
         """End the loop and its thread; what still runs there is cancelled. Twice does no more."""
         with self._starting:
             loop, self._loop = self._loop, None
+            self._is_closed = True
         if loop is None or self._thread is None:
             return
         asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()

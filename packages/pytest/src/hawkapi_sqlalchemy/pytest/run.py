@@ -85,18 +85,20 @@ class TestRun:
         self._leaves_something = True
         told: dict[str, Any] = {_NAME: self._name}
         if self.settings.private_server:
-            told[_SERVERS] = self._private_servers().description
+            with self._ending():
+                told[_SERVERS] = self._private_servers().description
         return told
 
     def _private_servers(self) -> ServerRun:
         if self._servers is None:
+            from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
             from hawkapi_sqlalchemy.pytest.servers.errors import ServerMissingError
             from hawkapi_sqlalchemy.pytest.servers.tools import require_tools
 
             try:
                 require_tools(self.settings.private_server)
             except ServerMissingError as error:
-                raise pytest.UsageError(str(error)) from None
+                raise ProvisioningError(error.reason, error.remedy) from error
             from hawkapi_sqlalchemy.pytest.servers.run import Run as ServerRun
 
             self._servers = ServerRun.join(self._joined) if self._joined else ServerRun.new()
@@ -128,13 +130,14 @@ class TestRun:
         """
         from hawkapi_sqlalchemy.pytest.portal import Portal
         from hawkapi_sqlalchemy.pytest.provisioning.choosing import choose_home, choose_schema
+        from hawkapi_sqlalchemy.pytest.provisioning.references import metadata_of
         from hawkapi_sqlalchemy.pytest.runtime import Runtime
 
         self._leaves_something = True
         portal = Portal()
         try:
             with self._ending():
-                schema = choose_schema(self.settings, lambda: _several(metadata()), portal)
+                schema = choose_schema(self.settings, lambda: metadata_of(metadata()), portal)
                 home = choose_home(
                     self._url(),
                     schema,
@@ -207,12 +210,14 @@ class TestRun:
         real_commits = self.settings.isolation == "clone"
         marker = item.get_closest_marker("hawkapi_db")
         if marker is not None:
-            if marker.args or set(marker.kwargs) - {"real_commits"}:
+            wanted = marker.kwargs.get("real_commits", real_commits)
+            known = set(marker.kwargs) <= {"real_commits"}
+            if marker.args or not known or not isinstance(wanted, bool):
                 pytest.fail(
                     "the marker hawkapi_db takes real_commits=True or False, and nothing else",
                     pytrace=False,
                 )
-            real_commits = bool(marker.kwargs.get("real_commits", real_commits))
+            real_commits = wanted
         with self._ending():
             return runtime.begin(real_commits=real_commits)
 
@@ -223,7 +228,9 @@ class TestRun:
             test: Its database.
         """
         with self._ending():
-            test.end()
+            problem = test.end()
+        if problem is not None:
+            pytest.fail(problem, pytrace=False)
 
     @contextmanager
     def _ending(self) -> Generator[None]:
@@ -262,10 +269,3 @@ class TestRun:
                 pass
             finally:
                 portal.close()
-
-
-def _several(metadata: Any) -> Sequence[MetaData]:
-    if isinstance(metadata, (list, tuple)):
-        several: list[MetaData] = list(metadata)  # pyright: ignore[reportUnknownArgumentType]  # a user's fixture
-        return several
-    return [metadata]

@@ -91,8 +91,12 @@ class Runtime:
         """The transaction of the test that is running."""
         return self._transaction
 
-    def end_shared(self) -> None:
-        """Roll back what a test did; make the database anew if that does not undo it."""
+    def end_shared(self) -> str | None:
+        """Roll back what a test did; make the database anew if that does not undo it.
+
+        Returns:
+            Why the test cannot have passed, or `None`.
+        """
         clean, connected = self._portal.run(self._transaction.end_test())
         if not clean and connected:
             self._portal.run(self._transaction.close())
@@ -101,11 +105,14 @@ class Runtime:
                 engine.forget_connections()
         if not clean:
             self._home.restore()
+        return self._transaction.problem
 
     def close(self) -> None:
         """Close the connection, and remove everything that was made."""
-        self._portal.run(self._transaction.close())
-        self._home.close()
+        try:
+            self._portal.run(self._transaction.close())
+        finally:
+            self._home.close()
 
 
 class TestDatabase:
@@ -142,9 +149,27 @@ class TestDatabase:
     def call_begins(self) -> None:
         """The test's fixtures are made; now it runs."""
 
-    def end(self) -> None:
-        """Undo all that the test did."""
+    def end(self) -> str | None:
+        """Undo all that the test did.
+
+        Returns:
+            Why the test cannot have passed, or `None`.
+        """
         raise NotImplementedError
+
+    def follow_engine(self, session: AsyncSession) -> None:
+        """Have a session use the primary as it is configured when the session needs it.
+
+        Args:
+            session: One that was made before, perhaps, the application was known.
+        """
+
+        def get_bind(*_: Any, **__: Any) -> Any:
+            engine = self.database.get()
+            engine.enter_loop()
+            return engine.sessionmaker.kw["bind"].sync_engine
+
+        session.sync_session.get_bind = get_bind
 
 
 class SharedDatabase(TestDatabase):
@@ -167,6 +192,7 @@ class SharedDatabase(TestDatabase):
     def session(self) -> Generator[AsyncSession]:
         """Provide a session; the test's end rolls it back."""
         session = self.database.get().sessionmaker()
+        self.follow_engine(session)
         try:
             yield session
         finally:
@@ -177,9 +203,9 @@ class SharedDatabase(TestDatabase):
         """The test's fixtures are made; now it runs."""
         self._runtime.transaction.is_setting_up = False
 
-    def end(self) -> None:
+    def end(self) -> str | None:
         """Roll back."""
-        self._runtime.end_shared()
+        return self._runtime.end_shared()
 
 
 class CopiedDatabase(TestDatabase):
@@ -209,6 +235,7 @@ class CopiedDatabase(TestDatabase):
     def session(self) -> Generator[AsyncSession]:
         """Provide a session; the end of the copy is its end."""
         session = self.database.get().sessionmaker()
+        self.follow_engine(session)
         self._sessions.append(session)
         yield session
 

@@ -141,22 +141,30 @@ class MySQLPolicy(DialectPolicy):
 
     def listen(self, engine: Engine) -> None:
         """Set the time limits on each connection."""
-        config = self.config
 
         @event.listens_for(engine, "connect")
         def set_limits(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-            driver: Any = record.driver_connection
-            settings = session_settings(
-                mariadb="mariadb" in str(driver.get_server_info()).lower(),
-                statement_timeout=config.statement_timeout,
-                lock_timeout=config.lock_timeout,
-                idle_in_transaction_timeout=config.idle_in_transaction_timeout,
-            )
-            if settings:
-                assignments = ", ".join(f"{name}={value}" for name, value in settings.items())
-                cursor_execute(connection, f"SET SESSION {assignments}")
+            del record
+            self.configure(connection)
 
         del set_limits
+
+    def configure(self, connection: DBAPIConnection) -> None:
+        """Set the time limits of a new connection.
+
+        Args:
+            connection: The adapted driver connection.
+        """
+        adapted: Any = connection
+        settings = session_settings(
+            mariadb="mariadb" in str(adapted.driver_connection.get_server_info()).lower(),
+            statement_timeout=self.config.statement_timeout,
+            lock_timeout=self.config.lock_timeout,
+            idle_in_transaction_timeout=self.config.idle_in_transaction_timeout,
+        )
+        if settings:
+            assignments = ", ".join(f"{name}={value}" for name, value in settings.items())
+            cursor_execute(connection, f"SET SESSION {assignments}")
 
     def begin(self, connection: Connection) -> None:
         """Begin read-only, and with a snapshot, where asked."""

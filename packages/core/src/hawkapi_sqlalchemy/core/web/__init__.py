@@ -7,7 +7,7 @@ from hawkapi_sqlalchemy.core.web.dependencies import (
     open_session,
     session_for,
 )
-from hawkapi_sqlalchemy.core.web.setup import init_database, replace_database, resolve_database
+from hawkapi_sqlalchemy.core.web.setup import init_database, resolve_database
 
 __all__ = [
     "SessionDependency",
@@ -15,7 +15,6 @@ __all__ = [
     "get_session",
     "init_database",
     "open_session",
-    "replace_database",
     "resolve_database",
     "session_for",
 ]

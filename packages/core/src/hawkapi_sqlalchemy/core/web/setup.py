@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -22,11 +22,13 @@ from hawkapi_sqlalchemy.core.web.routes import check_routes, prepare_readers, re
 from hawkapi_sqlalchemy.core.web.startup import Startup
 from hawkapi_sqlalchemy.core.web.state import STATE, CommitWhen, DatabaseState, is_success
 
-__all__ = ["init_database", "replace_database", "resolve_database"]
+__all__ = ["init_database", "resolve_database", "visit_databases"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
 _last: weakref.ref[Database] | None = None
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_visitors: list[Callable[[Database], None]] = []
 
 
 def _configs(
@@ -120,35 +122,26 @@ def init_database(
         setattr(app, "state", namespace)  # noqa: B010  # not an attribute that HawkAPI declares
     namespace.db = database
     _last = weakref.ref(database)
+    _databases.add(database)
+    for visit in _visitors:
+        visit(database)
     return database
 
 
 @contextmanager
-def replace_database(app: HawkAPI, database: Database) -> Generator[None]:
-    """Have an application use another Database for the length of a block, as tests do.
-
-    Requests, `app.state.db`, handlers that take a `Database` and `resolve_database` get it, and the
-    application's own again afterwards. Neither of the two is disposed.
+def visit_databases(visit: Callable[[Database], None]) -> Generator[None]:
+    """Call a function for the Database of every application, now and as they are initialised.
 
     Args:
-        app: An application that `init_database` was called for.
-        database: The Database to use.
-
-    Raises:
-        DatabaseNotConfiguredError: `init_database` was not called for the application.
+        visit: What to call, until the block is left.
     """
-    global _last  # noqa: PLW0603  # `resolve_database(None)` is a process-wide question
-    own = resolve_database(app)
-    state: DatabaseState = vars(app)[STATE]
-    namespace: Any = getattr(app, "state", None)
-    last = _last
-    state.database = namespace.db = database
-    _last = weakref.ref(database)
+    _visitors.append(visit)
     try:
+        for database in list(_databases):
+            visit(database)
         yield
     finally:
-        state.database = namespace.db = own
-        _last = last
+        _visitors.remove(visit)
 
 
 def _attach(app: HawkAPI, state: DatabaseState, *, readiness: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -11,7 +12,12 @@ from sqlalchemy.util import greenlet_spawn
 
 __all__ = ["Backend", "MySQLBackend", "PostgreSQLBackend", "SQLiteBackend", "backend_for"]
 
+__tracebackhide__ = True
+"""An error of a statement is shown where it was sent from."""
+
 _CLOSE_TIMEOUT = 5.0
+_INTERRUPT_AGAIN = 0.05
+"""Seconds after which a statement that goes on is interrupted again."""
 
 
 class Backend:
@@ -27,8 +33,12 @@ class Backend:
         driver: The driver's own.
     """
 
-    aborts_on_error: ClassVar[bool]
+    aborts_on_error: ClassVar[bool] = False
     """Whether a statement that fails leaves a transaction that refuses all others."""
+    keeps_settings: ClassVar[bool] = True
+    """Whether what SET changes stays when its transaction is rolled back."""
+    commits_by_itself: ClassVar[bool] = False
+    """Whether some statements commit. Elsewhere a transaction that is gone was rolled back."""
     can_refuse_writes: ClassVar[bool] = True
     """Whether the server can be told to refuse the writes of one part of a transaction."""
 
@@ -104,6 +114,10 @@ class Backend:
         """The driver's error for a write that nobody but us refuses."""
         raise NotImplementedError
 
+    def aborted(self) -> Exception:
+        """The driver's error for a transaction that has failed, where there is such a thing."""
+        raise NotImplementedError
+
     def execute(self, statement: str) -> Any:
         """Execute a statement with the adapter, in SQLAlchemy's greenlet; answer the first row."""
         cursor = self.adapted.cursor()
@@ -130,6 +144,7 @@ class PostgreSQLBackend(Backend):
     """PostgreSQL through asyncpg."""
 
     aborts_on_error = True
+    keeps_settings = False
 
     async def prepare(self) -> None:
         """In AUTOCOMMIT the adapter sends no BEGIN, and asyncpg knows of no transaction."""
@@ -137,7 +152,17 @@ class PostgreSQLBackend(Backend):
 
     async def send(self, *statements: str) -> None:
         """All at once, by the simple protocol: one round trip, and nothing is prepared."""
-        await self.driver.execute("; ".join(statements))
+        try:
+            await self.driver.execute("; ".join(statements))
+        except Exception as error:
+            # As SQLAlchemy's adapter translates: users catch those.
+            await greenlet_spawn(self._translate, error)
+            raise
+
+    def _translate(self, error: Exception) -> None:
+        translate = getattr(self.adapted, "_handle_exception", None)
+        if translate is not None:
+            translate(error)
 
     @property
     def in_transaction(self) -> bool:
@@ -159,6 +184,14 @@ class PostgreSQLBackend(Backend):
         await greenlet_spawn(self.execute, "SET CONSTRAINTS ALL IMMEDIATE")
         await self.send("ROLLBACK TO SAVEPOINT hawkapi_check", "RELEASE SAVEPOINT hawkapi_check")
 
+    def aborted(self) -> Exception:
+        """What the server says of a transaction that failed, until it is rolled back."""
+        import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it ships none
+
+        message = "current transaction is aborted, commands ignored until end of transaction block"
+        known: Any = asyncpg.InFailedSQLTransactionError
+        return self.dialect.loaded_dbapi.Error(message, known(message))
+
     def begin_alone(self, *, read_only: bool) -> list[str]:
         """A part of a transaction can be made read-only, and with its end is no more.
 
@@ -179,8 +212,8 @@ class PostgreSQLBackend(Backend):
 class MySQLBackend(Backend):
     """MariaDB and MySQL through aiomysql."""
 
-    aborts_on_error = False
     can_refuse_writes = False
+    commits_by_itself = True
 
     async def send(self, *statements: str) -> None:
         """One after the other."""
@@ -206,8 +239,10 @@ class MySQLBackend(Backend):
         """
         other = MySQLBackend(self.dialect, self.connect, await greenlet_spawn(self.connect))
         try:
-            if not running.done():
+            # Again, should the statement not have reached the server yet.
+            while not running.done():
                 await other.send(f"KILL QUERY {self.driver.thread_id()}")
+                await asyncio.wait({running}, timeout=_INTERRUPT_AGAIN)
         finally:
             await other.close()
 
@@ -223,8 +258,6 @@ class MySQLBackend(Backend):
 
 class SQLiteBackend(Backend):
     """SQLite through aiosqlite."""
-
-    aborts_on_error = False
 
     def __init__(self, dialect: Dialect, connect: Callable[[], Any], connection: Any) -> None:
         super().__init__(dialect, connect, connection)
@@ -267,7 +300,10 @@ class SQLiteBackend(Backend):
         if self._has_deferred_keys and await greenlet_spawn(
             self.execute, "PRAGMA foreign_key_check"
         ):
-            raise self.dialect.loaded_dbapi.IntegrityError("FOREIGN KEY constraint failed")
+            error: Any = self.dialect.loaded_dbapi.IntegrityError("FOREIGN KEY constraint failed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+            error.sqlite_errorname = "SQLITE_CONSTRAINT_FOREIGNKEY"
+            raise error
 
     def begin_alone(self, *, read_only: bool) -> list[str]:
         """The connection can refuse writes for a while."""
@@ -280,9 +316,10 @@ class SQLiteBackend(Backend):
         return ["PRAGMA query_only=OFF", *undo] if read_only else undo
 
     async def interrupt(self, running: asyncio.Future[Any]) -> None:
-        """The library ends the statement."""
-        del running
-        await self.driver.interrupt()
+        """The library ends the statement, if it has begun: one that comes later does not know."""
+        while not running.done():
+            await self.driver.interrupt()
+            await asyncio.wait({running}, timeout=_INTERRUPT_AGAIN)
 
     def terminate(self) -> None:
         """End the connection's thread."""

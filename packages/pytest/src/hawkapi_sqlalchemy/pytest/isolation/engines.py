@@ -65,10 +65,21 @@ class _SharedPolicy(DialectPolicy):
             self.prepare_real(real)
             return real
 
-        opening = self._transaction.connect(dialect, open_real)
+        opening = self._transaction.connect(dialect, open_real, self.settings())
         backend = await_only(self._portal.bridge(opening))
         member: Any = self.member(self._transaction, self._portal, backend, self._name)
         return member
+
+    def settings(self) -> object:
+        """Answer what a connection is configured with, to be compared."""
+        config = self.config
+        return (
+            dict(config.connect_args),
+            dict(config.sqlite_pragmas),
+            config.statement_timeout,
+            config.lock_timeout,
+            config.idle_in_transaction_timeout,
+        )
 
     def prepare_real(self, connection: DBAPIConnection) -> None:
         """Set what a new connection of this dialect is taught outside of transactions.
@@ -88,6 +99,7 @@ class _SharedPolicy(DialectPolicy):
     def begin(self, connection: Connection) -> None:
         """Have a read-only session's statements refused if they write."""
         member: Any = connection.connection.dbapi_connection
+        member.forget_ended_test()
         member.read_only = access_of(connection).is_read_only
 
     def make_read_only(self, connection: DBAPIConnection) -> None:
@@ -96,14 +108,12 @@ class _SharedPolicy(DialectPolicy):
         member.read_only = True
 
     def is_clean(self, driver_connection: Any) -> bool:
-        """Always: it is only a part."""
-        del driver_connection
-        return True
+        """No transaction is open: another session would go on with it."""
+        return driver_connection.hawkapi_member.is_idle
 
     def is_clean_reader(self, driver_connection: Any) -> bool:
-        """Always, likewise."""
-        del driver_connection
-        return True
+        """Likewise."""
+        return self.is_clean(driver_connection)
 
     def abandon(self, driver_connection: Any) -> None:
         """Nothing: the real connection belongs to the run."""
@@ -119,6 +129,13 @@ class _SharedMySQLPolicy(_SharedPolicy, MySQLPolicy):
     """MariaDB's and MySQL's errors and settings."""
 
     member = MySQLMember
+
+    def prepare_real(self, connection: DBAPIConnection) -> None:
+        """Set the time limits."""
+        self.configure(connection)
+
+    def listen(self, engine: SyncEngine) -> None:
+        """Nothing: the time limits are set."""
 
 
 class _SharedSQLitePolicy(_SharedPolicy, SQLitePolicy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -14,13 +15,18 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from hawkapi_sqlalchemy.pytest.isolation.backends import Backend
 from hawkapi_sqlalchemy.pytest.isolation.errors import SharedConnectionError
-from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, understand
+from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, Statement, understand
 from hawkapi_sqlalchemy.pytest.isolation.transaction import Call, SharedTransaction
 from hawkapi_sqlalchemy.pytest.isolation.units import Unit
 from hawkapi_sqlalchemy.pytest.portal import Portal
 
 __all__ = ["Member", "MySQLMember", "PostgreSQLMember", "SQLiteMember"]
 
+__tracebackhide__ = True
+"""An error of a statement is shown where it was sent from."""
+
+_RESET = re.compile(r"PRAGMA read_uncommitted|SET SESSION TRANSACTION", re.IGNORECASE)
+"""What SQLAlchemy sets with an isolation level, and back when the connection returns."""
 _numbers = itertools.count(1)
 
 _inside: ContextVar[tuple[Unit, ...]] = ContextVar("hawkapi_inside", default=())
@@ -50,7 +56,7 @@ class Member(AdaptedConnection):
         self._transaction = transaction
         self._portal = portal
         self._backend = backend
-        self._connection: Any = DriverStandIn(transaction, portal, backend)
+        self._connection: Any = DriverStandIn(self, transaction, portal)
         self._owner = f"session {next(_numbers)} of database {name!r}"
         self._unit: Unit | None = None
         self._autocommits = False
@@ -86,23 +92,50 @@ class Member(AdaptedConnection):
         if statement.kind is Kind.ROLLBACK:
             self.rollback()
             return False
-        read_only = self.read_only
-        alone = read_only or self._autocommits
+        await_only(self.send(statement, execute, is_reset=bool(_RESET.match(operation))))
+        alone = self.read_only or self._autocommits
+        return alone or not statement.savepoint
+
+    async def send(
+        self, statement: Statement, execute: Callable[[Any], Any], *, is_reset: bool = False
+    ) -> None:
+        """Run a statement in the test's transaction.
+
+        Args:
+            statement: What it does.
+            execute: Runs it on the real connection, in SQLAlchemy's greenlet.
+            is_reset: It changes what SQLAlchemy changes back by itself.
+        """
         call = Call(
-            self._owner, statement, execute, read_only, _inside.get(), self._unit, alone=alone
+            self._owner,
+            statement,
+            execute,
+            self.read_only,
+            _inside.get(),
+            self._unit,
+            alone=self.read_only or self._autocommits,
+            is_reset=is_reset,
         )
         try:
-            await_only(
-                self._portal.bridge(
-                    self._transaction.execute(call),
-                    interrupt=lambda: self._transaction.interrupt(call),
-                )
+            await self._portal.bridge(
+                self._transaction.execute(call),
+                interrupt=lambda: self._transaction.interrupt(call),
             )
         finally:
-            if call.unit is not None and self._unit is None:
-                self._unit = call.unit
-                _inside.set((*_inside.get(), call.unit))
-        return alone or not statement.savepoint
+            unit = call.unit
+            if unit is not None and self._unit is None and unit.test == self._transaction.test:
+                self._unit = unit
+                _inside.set((*_inside.get(), unit))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction of it is open."""
+        return self._unit is None
+
+    def forget_ended_test(self) -> None:
+        """Forget a transaction that has ended with its test."""
+        if self._unit is not None and self._unit.test != self._transaction.test:
+            self._leave(self._unit)
 
     def commit(self) -> None:
         """Keep what was done, as far as the test's transaction keeps anything."""
@@ -339,23 +372,33 @@ class DriverStandIn:
     the other is refused.
 
     Args:
+        member: The connection that it is the driver's of.
         transaction: The test's transaction.
         portal: Runs its loop.
-        backend: The real connection.
+
+    Attributes:
+        hawkapi_member: The connection that it is the driver's of.
     """
 
-    def __init__(self, transaction: SharedTransaction, portal: Portal, backend: Backend) -> None:
+    def __init__(self, member: Member, transaction: SharedTransaction, portal: Portal) -> None:
+        self.hawkapi_member = member
         self._transaction = transaction
         self._portal = portal
-        self._backend = backend
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._backend.driver, name)
+        value = getattr(self._transaction.backend.driver, name)
         if iscoroutinefunction(value):
 
-            def bridged(*args: Any, **kwargs: Any) -> Awaitable[Any]:
-                lent = self._transaction.lend(lambda: value(*args, **kwargs))
-                return self._portal.bridge(lent)
+            async def bridged(*args: Any, **kwargs: Any) -> Any:
+                if name in _PREPARES:
+                    lent = self._transaction.lend(lambda: value(*args, **kwargs))
+                    return await self._portal.bridge(lent)
+                answer: list[Any] = []
+                await self.hawkapi_member.send(
+                    Statement(Kind.WRITE),
+                    lambda _: answer.append(await_only(value(*args, **kwargs))),
+                )
+                return answer[0]
 
             return bridged
         if name in _NEEDS_ITS_LOOP:
@@ -363,6 +406,8 @@ class DriverStandIn:
         return value
 
 
+_PREPARES = frozenset({"set_type_codec", "set_builtin_type_codec", "reset_type_codec"})
+"""What is done when a connection is opened, and is no part of a transaction."""
 _NEEDS_ITS_LOOP = frozenset(
     {"transaction", "cursor", "add_listener", "remove_listener", "add_log_listener"}
 )

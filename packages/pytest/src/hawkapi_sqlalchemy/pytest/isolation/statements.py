@@ -16,6 +16,8 @@ class Kind(Enum):
     """Stores nothing."""
     WRITE = auto()
     """May store something."""
+    SETTING = auto()
+    """Changes the connection. On PostgreSQL it ends with its transaction, elsewhere it stays."""
     SCHEMA = auto()
     """Changes the schema. MariaDB and MySQL commit at such a statement."""
     BEGIN = auto()
@@ -74,7 +76,6 @@ _READS = {
     "VALUES",
     "TABLE",
     "FETCH",
-    "SET",
     "RESET",
     "USE",
     "DECLARE",
@@ -84,6 +85,7 @@ _READS = {
     "UNLISTEN",
     "ANALYZE",
     "LOCK",
+    "PRAGMA",
 }
 _SCHEMA = {"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "COMMENT", "GRANT", "REVOKE"}
 _WRITING_WORDS = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
@@ -116,6 +118,8 @@ def understand(text: str) -> Statement:
         for kind, pattern in _CONTROL:
             if control := pattern.match(body):
                 return Statement(kind, control.groupdict().get("name"))
+    if word == "SET" or (word == "PRAGMA" and "=" in body):
+        return Statement(Kind.SETTING)
     if word in _READS:
         return Statement(Kind.READ)
     if word in _SCHEMA:

@@ -11,17 +11,30 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.util import greenlet_spawn
 
 from hawkapi_sqlalchemy.pytest.isolation.backends import Backend, backend_for
-from hawkapi_sqlalchemy.pytest.isolation.errors import OutsideTestError, SharedConnectionError
+from hawkapi_sqlalchemy.pytest.isolation.errors import (
+    CrossedTransactionsError,
+    OutsideTestError,
+    SharedConnectionError,
+)
 from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, Statement
 from hawkapi_sqlalchemy.pytest.isolation.units import GUARD, Ledger, Unit
 
 __all__ = ["Call", "SharedTransaction"]
+
+__tracebackhide__ = True
+"""An error of a statement is shown where it was sent from."""
 
 _PATIENCE = 1.0
 """Seconds without any statement after which a transaction that waits begins inside the others."""
 _NOT_IN_A_TRANSACTION = "25001"
 """PostgreSQL's code for what refuses to run inside a transaction: VACUUM, CREATE DATABASE."""
 _LOST = "the connection to the server is lost"
+_ROLLED_BACK = (
+    "a statement has rolled back its whole transaction (INSERT OR ROLLBACK, for instance), and all "
+    "of this test with it"
+)
+_READING = frozenset({Kind.READ, Kind.SETTING})
+"""What stores nothing."""
 _END_TIMEOUT = 10.0
 """Seconds that a statement of a test that has ended may still take."""
 
@@ -38,8 +51,10 @@ class Call:
         inside: The transactions that are open around its caller.
         unit: The caller's own transaction, if it has begun; set when it begins with this statement.
         alone: It is committed by itself.
+        is_reset: It changes what SQLAlchemy changes back by itself.
 
     Attributes:
+        waits: It may have to wait for others' transactions to end.
         is_interrupted: Its caller waits for it no more.
         running: It, while it runs on the connection.
     """
@@ -51,6 +66,8 @@ class Call:
     inside: Sequence[Unit]
     unit: Unit | None
     alone: bool
+    is_reset: bool = False
+    waits: bool = True
     is_interrupted: bool = False
     running: asyncio.Future[Any] | None = field(default=None)
 
@@ -62,13 +79,16 @@ class SharedTransaction:
 
     Attributes:
         test: The number of the test that is running; 0 between tests.
+        problem: Why the test cannot have passed: something was not undone that should have been.
         is_setting_up: The test's fixtures are being made. What begins now is the test's own.
     """
 
     def __init__(self) -> None:
         self.test = 0
+        self.problem: str | None = None
         self.is_setting_up = False
         self._tests = 0
+        self._opened_with: list[object] = []
         self._backend: Backend | None = None
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -76,23 +96,31 @@ class SharedTransaction:
         self._ledger = Ledger(0)
         self._has_begun = False
         self._is_dirty = False
-        self._is_lost = False
-        self._schema_changed = False
+        self._lost: str | None = None
+        self._is_changed = False
         self._current: Call | None = None
 
-    async def connect(self, dialect: Dialect, connect: Callable[[], Any]) -> Backend:
+    async def connect(
+        self, dialect: Dialect, connect: Callable[[], Any], settings: object
+    ) -> Backend:
         """Open the connection, unless it is open.
 
         Args:
             dialect: SQLAlchemy's.
             connect: Opens an adapted one, in SQLAlchemy's greenlet.
+            settings: What the connection is configured with. In a test that has not begun yet it is
+                opened anew for others.
 
         Raises:
             SharedConnectionError: It was lost in this test, and its transaction with it.
         """
         async with self._lock:
-            if self._is_lost:
-                raise SharedConnectionError(_LOST)
+            if self._lost is not None:
+                raise SharedConnectionError(self._lost)
+            if settings not in self._opened_with:
+                self._opened_with.append(settings)
+                if not self._has_begun:
+                    await self.close()
             if self._backend is None:
                 self._backend = await backend_for(dialect).open(dialect, connect)
             return self._backend
@@ -105,7 +133,7 @@ class SharedTransaction:
             SharedConnectionError: It was lost in this test, and its transaction with it.
         """
         if self._backend is None:
-            raise SharedConnectionError(_LOST)
+            raise SharedConnectionError(self._lost or _LOST)
         return self._backend
 
     def begin_test(self) -> None:
@@ -114,14 +142,16 @@ class SharedTransaction:
         self.test = self._tests
         self.is_setting_up = True
         self._ledger = Ledger(self.test)
-        self._has_begun = self._is_dirty = self._is_lost = self._schema_changed = False
+        self.problem = self._lost = None
+        self._has_begun = self._is_dirty = self._is_changed = False
 
     async def end_test(self) -> tuple[bool, bool]:
         """Roll back all that the test did.
 
         Returns:
-            Whether the database is as it was before, and whether the connection is still open: a
-            server that has seen the schema change keeps plans for the other one.
+            Whether the database is as it was before, and whether the connection is still open. It
+            is closed if it is not as it was: a server that has seen the schema change keeps plans
+            for the other one, and what SET has set may stay.
         """
         self.test = 0
         if (call := self._current) is not None:
@@ -138,7 +168,7 @@ class SharedTransaction:
                 await self._roll_back(self._backend)
         finally:
             self._lock.release()
-        if self._schema_changed:
+        if self._is_changed or len(self._opened_with) > 1:
             await self.close()
         return not self._is_dirty, self._backend is not None
 
@@ -153,8 +183,8 @@ class SharedTransaction:
         except Exception:  # noqa: BLE001  # likewise
             self._drop()
 
-    def _drop(self) -> None:
-        self._is_lost = True
+    def _drop(self, reason: str = _LOST) -> None:
+        self._lost = reason
         if self._backend is not None:
             self._backend.terminate()
             self._backend = None
@@ -175,7 +205,13 @@ class SharedTransaction:
         await self._take_turn(call)
         try:
             self._check_test(test)
+            backend = self.backend
+            if call.statement.kind is Kind.SETTING and backend.keeps_settings:
+                # It belongs to the connection, and to no transaction.
+                await self._run(call)
+                return
             await self._begin_test_transaction()
+            await self._send(self._ledger.heal(call.unit))
             if call.alone:
                 await self._execute_alone(call)
                 return
@@ -209,14 +245,18 @@ class SharedTransaction:
         """
         async with self._lock:
             self._check_test(unit.test)
+            if unit.has_failed:
+                # A server answers COMMIT with ROLLBACK.
+                await self._roll_back_unit(unit)
+                return
+            await self._send(self._ledger.heal(unit))
             if unit.last_write:
                 try:
                     await self.backend.check_constraints()
                 except BaseException:
                     # A COMMIT that fails ends its transaction.
-                    unit.has_failed = True
-                    await self._send(self._ledger.rollback(unit))
-                    self._move()
+                    self._ledger.note_failure(unit)
+                    await self._roll_back_unit(unit)
                     raise
             await self._send(self._ledger.commit(unit))
             self._move()
@@ -229,8 +269,20 @@ class SharedTransaction:
         """
         async with self._lock:
             if unit.test == self.test and self._backend is not None:
-                await self._send(self._ledger.rollback(unit))
-                self._move()
+                await self._roll_back_unit(unit)
+
+    async def _roll_back_unit(self, unit: Unit) -> None:
+        try:
+            await self._send(self._ledger.heal(unit))
+            await self._send(self._ledger.rollback(unit))
+        except CrossedTransactionsError as error:
+            # SQLAlchemy passes over it where a session is merely closed.
+            self.problem = self.problem or str(error)
+            if not unit.has_failed:
+                await self._send(self._ledger.commit(unit))
+            raise
+        finally:
+            self._move()
 
     def interrupt(self, call: Call) -> None:
         """End a statement whose caller waits for it no more."""
@@ -254,7 +306,8 @@ class SharedTransaction:
                 self._lock.release()
                 raise asyncio.CancelledError
             moves = self._moves
-            if call.unit is not None or not self._ledger.blockers(call.inside):
+            begins = call.unit is None and call.waits
+            if not begins or not self._ledger.blockers(call.inside):
                 return
             changed = self._changed
             self._lock.release()
@@ -264,8 +317,7 @@ class SharedTransaction:
             except TimeoutError:
                 if moves == self._moves:
                     # Who has it open may be waiting for this one, over a socket for instance.
-                    await self._lock.acquire()
-                    return
+                    call.waits = False
 
     def _move(self) -> None:
         self._moves += 1
@@ -280,6 +332,10 @@ class SharedTransaction:
     async def _execute_inside(self, call: Call, unit: Unit) -> None:
         statement = call.statement
         name = statement.savepoint or ""
+        failed = unit.has_failed and self._ledger.aborted is not unit
+        if failed and statement.kind is not Kind.ROLLBACK_TO:
+            # The server would say so itself, had it not been brought to accept others' statements.
+            raise self.backend.aborted()
         if statement.kind is Kind.SAVEPOINT:
             await self._send(self._ledger.savepoint(unit, name))
         elif statement.kind is Kind.ROLLBACK_TO:
@@ -287,18 +343,20 @@ class SharedTransaction:
         elif statement.kind is Kind.RELEASE:
             await self._send(self._ledger.release(unit, name))
         else:
-            if statement.kind is not Kind.READ:
+            if statement.kind not in _READING:
                 self._ledger.note_write(unit)
+            backend = self.backend
             try:
                 await self._run(call)
             except BaseException:
-                unit.has_failed = self.backend.aborts_on_error
+                if backend.aborts_on_error:
+                    self._ledger.note_failure(unit)
                 raise
 
     async def _execute_alone(self, call: Call) -> None:
         backend, read_only = self.backend, call.read_only
         if read_only and not backend.can_refuse_writes:
-            if call.statement.kind is not Kind.READ:
+            if call.statement.kind not in _READING:
                 raise backend.refusal()
             await self._run(call)
             return
@@ -311,11 +369,19 @@ class SharedTransaction:
             raise
         undo = backend.undo_alone(read_only=True)
         await self._send(undo if read_only else backend.keep_alone())
+        if not read_only and call.statement.kind not in _READING:
+            self._ledger.note_write_alone(call.owner)
 
     async def _run(self, call: Call) -> None:
         backend = self.backend
-        if call.statement.kind is Kind.SCHEMA:
-            self._schema_changed = True
+        kind = call.statement.kind
+        if kind is Kind.SCHEMA or (kind is Kind.SETTING and not call.is_reset):
+            self._is_changed = True
+        if not self.test:
+            # It ended while this one was on its way.
+            raise OutsideTestError
+        if call.is_interrupted:
+            raise asyncio.CancelledError
         self._current = call
         call.running = asyncio.ensure_future(greenlet_spawn(call.execute, backend.adapted))
         try:
@@ -331,16 +397,20 @@ class SharedTransaction:
             if backend.is_closed:
                 self._is_dirty = True
                 self._drop()
-            elif not backend.in_transaction:
+            elif self._has_begun and not backend.in_transaction:
                 await self._begin_again(backend)
 
     async def _begin_again(self, backend: Backend) -> None:
         """Go on after the server has committed by itself, as MariaDB does at CREATE TABLE.
 
         What was written so far is stored, as it would be in production. The test's end cannot undo
-        it, and the database is made anew.
+        it, and the database is made anew. Elsewhere a transaction that is gone was rolled back, and
+        what other sessions had committed with it.
         """
         self._is_dirty = True
+        if not backend.commits_by_itself:
+            self._drop(_ROLLED_BACK)
+            return
         await backend.send("BEGIN", *self._ledger.restart())
 
     async def _send(self, statements: Sequence[str]) -> None:

@@ -64,6 +64,9 @@ class Ledger:
         self._test = test
         self._order: list[Unit] = []
         self._settled: list[Unit] = []
+        self._kept: list[Unit] = []
+        """Ended ones whose savepoints had to stay, as others stand above them."""
+        self._aborted: Unit | None = None
         self._clock = 0
 
     def _tick(self) -> int:
@@ -91,7 +94,7 @@ class Ledger:
             owner: Whose it is, for messages.
             of_test: Whether it was begun by the test's own fixtures.
         """
-        taken = {unit.name for unit in self._order}
+        taken = {unit.name for unit in (*self._order, *self._kept)}
         # Few names, used again and again: drivers keep what they have prepared by text.
         number = 1
         while f"hawkapi_{number}" in taken:
@@ -104,21 +107,70 @@ class Ledger:
         """Note that a unit may have stored something."""
         unit.last_write = self._tick()
 
+    def note_write_alone(self, owner: str) -> None:
+        """Note that something was stored which belongs to no transaction."""
+        if self._order:
+            alone = Unit(owner, self._test, of_test=False, name="", began=self._tick())
+            alone.last_write, alone.is_open = alone.began, False
+            self._settled.append(alone)
+
+    def note_failure(self, unit: Unit) -> None:
+        """Note that a statement of a unit failed, and that the server refuses all others now."""
+        unit.has_failed = True
+        self._aborted = unit
+
+    @property
+    def aborted(self) -> Unit | None:
+        """The one whose failure has the server refuse all statements."""
+        return self._aborted
+
+    def heal(self, user: Unit | None) -> list[str]:
+        """Have the server accept the statements of others than the unit that failed.
+
+        Of that one's work nothing is lost that it could still keep.
+
+        Args:
+            user: Whose statement comes next.
+
+        Returns:
+            What to send.
+
+        Raises:
+            CrossedTransactionsError: Another one's writes would be undone with it.
+        """
+        failed = self._aborted
+        if failed is None or failed is user:
+            return []
+        name, since = failed.name, failed.began
+        for each, at in failed.savepoints.items():
+            if at > since:
+                name, since = failed.own_name(each), at
+        self._check(failed, since)
+        self._aborted = None
+        failed.last_write = min(failed.last_write, since)
+        return [f"ROLLBACK TO SAVEPOINT {name}", *self._anew(since, failed)]
+
     def commit(self, unit: Unit) -> list[str]:
         """Commit a unit.
 
         Returns:
-            What to send: nothing while units that began later are open.
+            What to send: nothing while units that began later are open, or savepoints stand above.
         """
         unit.is_open = False
+        return self._settle()
+
+    def _settle(self) -> list[str]:
+        """Release those that were committed, and whose commit has waited for others above."""
         lowest: Unit | None = None
         while self._order and not self._order[-1].is_open:
             lowest = self._order.pop()
             self._settled.append(lowest)
-        if not self._order:
-            # There is no savepoint left that their writes could be undone with.
-            self._settled.clear()
-        return [] if lowest is None else [f"RELEASE SAVEPOINT {lowest.name}"]
+        if lowest is None:
+            return []
+        if self._stands_above(lowest.began):
+            self._kept.append(lowest)
+            return []
+        return self._release(lowest)
 
     def rollback(self, unit: Unit) -> list[str]:
         """Roll a unit back.
@@ -129,19 +181,34 @@ class Ledger:
         Raises:
             CrossedTransactionsError: Another one's writes would be undone with it.
         """
-        if not unit.last_write and not unit.has_failed:
+        try:
+            self._check(unit, unit.began)
+        except CrossedTransactionsError:
+            if unit.last_write or self._aborted is unit:
+                raise
+            # It has only read, as far as is known, or was undone before: nothing is left to undo.
             return self.commit(unit)
-        self._check(unit, unit.began)
         unit.is_open = False
         self._order.remove(unit)
-        statements = [
+        if self._aborted is unit:
+            self._aborted = None
+        return [
             f"ROLLBACK TO SAVEPOINT {unit.name}",
-            f"RELEASE SAVEPOINT {unit.name}",
+            *self._release(unit),
             *self._anew(unit.began),
+            *self._settle(),
         ]
+
+    def _release(self, unit: Unit) -> list[str]:
+        """Give the savepoint of an ended unit up, and with it all that stand above."""
+        self._kept = [each for each in self._kept if each.began < unit.began]
+        lowest = unit
         if not self._order:
+            # There is no savepoint left that their writes could be undone with.
             self._settled.clear()
-        return statements
+            lowest = min((unit, *self._kept), key=lambda each: each.began)
+            self._kept.clear()
+        return [f"RELEASE SAVEPOINT {lowest.name}"]
 
     def savepoint(self, unit: Unit, name: str) -> list[str]:
         """Set a savepoint of a unit's own, or set it anew."""
@@ -159,30 +226,37 @@ class Ledger:
         if since is None:
             # For the server to refuse.
             return [f"ROLLBACK TO SAVEPOINT {unit.own_name(name)}"]
-        if unit.last_write > since or unit.has_failed:
-            self._check(unit, since)
-            unit.last_write = min(unit.last_write, since)
-            unit.has_failed = False
-            statements = [f"ROLLBACK TO SAVEPOINT {unit.own_name(name)}", *self._anew(since, unit)]
-        else:
-            statements = []
         for later in [each for each, at in unit.savepoints.items() if at > since]:
             del unit.savepoints[later]
-        return statements
+        try:
+            self._check(unit, since)
+        except CrossedTransactionsError:
+            if unit.last_write > since or unit.has_failed:
+                raise
+            return []
+        unit.last_write = min(unit.last_write, since)
+        unit.has_failed = False
+        if self._aborted is unit:
+            self._aborted = None
+        self._kept = [each for each in self._kept if each.began < since]
+        return [f"ROLLBACK TO SAVEPOINT {unit.own_name(name)}", *self._anew(since, unit)]
 
     def release(self, unit: Unit, name: str) -> list[str]:
         """Give a unit's savepoint up.
 
         Returns:
-            What to send: nothing while units that began later are open, whose savepoints the
-            server would give up with it.
+            What to send: nothing while others' savepoints stand above it, which the server would
+            give up with it.
         """
         since = unit.savepoints.pop(name, None)
-        if since is not None and any(each.began > since for each in self._order):
+        if since is None:
+            # For the server to refuse.
+            return [f"RELEASE SAVEPOINT {unit.own_name(name)}"]
+        for later in [each for each, at in unit.savepoints.items() if at > since]:
+            del unit.savepoints[later]
+        if self._stands_above(since):
             return []
-        for later in [each for each, at in unit.savepoints.items() if at > (since or 0)]:
-            if since is not None:
-                del unit.savepoints[later]
+        self._kept = [each for each in self._kept if each.began < since]
         return [f"RELEASE SAVEPOINT {unit.own_name(name)}"]
 
     def restart(self) -> list[str]:
@@ -192,10 +266,18 @@ class Ledger:
             What to send in the new transaction.
         """
         self._settled.clear()
+        self._kept.clear()
+        self._aborted = None
         for unit in self._order:
             unit.last_write = 0
             unit.has_failed = False
         return [f"SAVEPOINT {GUARD}", *self._anew(0)]
+
+    def _stands_above(self, since: int) -> bool:
+        return any(
+            unit.began > since or any(at > since for at in unit.savepoints.values())
+            for unit in self._order
+        )
 
     def _check(self, unit: Unit, since: int) -> None:
         for other in (*self._order, *self._settled):

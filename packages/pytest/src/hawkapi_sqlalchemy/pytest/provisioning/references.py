@@ -12,7 +12,7 @@ from sqlalchemy import MetaData
 
 from hawkapi_sqlalchemy.pytest.provisioning.errors import ProvisioningError
 
-__all__ = ["known_metadata", "load", "load_metadata", "place_of"]
+__all__ = ["known_metadata", "load", "load_metadata", "metadata_of", "place_of"]
 
 _BASES = "hawkapi_sqlalchemy.mixins.base"
 
@@ -70,18 +70,34 @@ def load_metadata(references: Sequence[str]) -> list[MetaData]:
     Raises:
         ProvisioningError: One leads nowhere, or to something else.
     """
-    found: list[MetaData] = []
-    for reference in references:
-        value = load(reference, key="hawkapi_metadata")
-        metadata = value if isinstance(value, MetaData) else getattr(value, "metadata", None)
-        if not isinstance(metadata, MetaData):
-            raise ProvisioningError(
-                f"hawkapi_metadata is {reference!r}, a {type(value).__name__}, which is no "
-                "MetaData and has none",
-                "name a MetaData or a declarative base, for instance shop.models:Base.metadata",
-            )
-        found.append(metadata)
-    return found
+    return [
+        _metadata(load(reference, key="hawkapi_metadata"), shown=repr(reference))
+        for reference in references
+    ]
+
+
+def metadata_of(value: Any) -> list[MetaData]:
+    """Answer the metadata of what a fixture `hawkapi_metadata` answers.
+
+    Args:
+        value: A `MetaData`, something that has one, or several of these.
+
+    Raises:
+        ProvisioningError: It is something else.
+    """
+    several: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]  # pyright: ignore[reportUnknownArgumentType]  # a project's
+    return [_metadata(each, shown="the fixture's answer") for each in several]
+
+
+def _metadata(value: Any, *, shown: str) -> MetaData:
+    metadata = value if isinstance(value, MetaData) else getattr(value, "metadata", None)
+    if not isinstance(metadata, MetaData):
+        raise ProvisioningError(
+            f"hawkapi_metadata is {shown}, a {type(value).__name__}, which is no MetaData and has "
+            "none",
+            "name a MetaData or a declarative base, for instance shop.models:Base.metadata",
+        )
+    return metadata
 
 
 def known_metadata() -> list[MetaData]:
@@ -95,9 +111,10 @@ def known_metadata() -> list[MetaData]:
     found = [metadata for metadata in candidates if metadata.tables]
     if not found:
         raise ProvisioningError(
-            "no models are known: none was imported that is made of hawkapi_sqlalchemy's Base or "
-            "DataclassBase",
+            "no models are known: no module was imported with a model of hawkapi_sqlalchemy's Base "
+            "or DataclassBase",
             "name the models' metadata in pytest's configuration, for instance "
-            "`hawkapi_metadata = shop.models:Base.metadata`",
+            "`hawkapi_metadata = shop.models:Base.metadata`, or import them where the tests do not "
+            "run yet: at the top of their modules",
         )
     return found

@@ -119,5 +119,5 @@ class MigratedSchema:
             raise ProvisioningError(
                 f"the migrations of {self._config} do not match the models; they lack:"
                 + "".join(lines),
-                "hawkapi-migrate revision --autogenerate -m '...'",
+                "hawkapi-migrate revision -m '...'",
             )

@@ -53,7 +53,7 @@ class Server:
             ProvisioningError: The server cannot be reached, or refuses a statement.
         """
         config = DatabaseConfig(self.url, engine_kwargs={"poolclass": NullPool})
-        engine = create_engine(config, name="test").engine
+        engine = create_engine(config, name="tests").engine
         connection = engine.execution_options(isolation_level="AUTOCOMMIT").connect()
 
         async def execute(statement: str, parameters: dict[str, Any]) -> list[Any]:
