@@ -62,6 +62,9 @@ class Member(AdaptedConnection):
         self._autocommits = False
         self.read_only = False
 
+    await_ = staticmethod(await_only)
+    """Of SQLAlchemy 2.0's adapters: its dialects prepare connections with it."""
+
     def cursor(self, server_side: bool = False) -> MemberCursor:  # noqa: FBT001, FBT002  # SQLAlchemy's own signature
         """Make a cursor; one that streams keeps its rows on this side all the same."""
         del server_side
