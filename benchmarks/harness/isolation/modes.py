@@ -27,6 +27,6 @@ class Mode:
 
 
 MODES = {
-    "short": Mode(rounds=1, tests=10, slow_tests=3, start_rounds=3),
-    "full": Mode(rounds=5, tests=100, slow_tests=15, start_rounds=31),
+    "short": Mode(rounds=1, tests=10, slow_tests=2, start_rounds=3),
+    "full": Mode(rounds=5, tests=100, slow_tests=8, start_rounds=31),
 }
