@@ -17,8 +17,8 @@ _MEASURED = (0, 3)
 def run(arguments: list[str]) -> int:
     """Run a command; answer the exit status.
 
-    With `--docs` the measurements are followed by those of scale and of isolation, and by the page and the plots of
-    the documentation.
+    With `--docs` the measurements are followed by those of scale and of isolation, and by the page
+    and the plots of the documentation.
     """
     try:
         match arguments:
