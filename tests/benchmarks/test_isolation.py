@@ -1,5 +1,6 @@
 """What is made of the runs of isolated tests. No time is tested."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 from harness import commands
 from harness.catalogue import DATABASES
 from harness.errors import BenchmarkError
-from harness.isolation import command, limits, report
-from harness.isolation.catalogue import EMPTY, OURS, PLUGINS, WAYS, Way, ways_on
+from harness.isolation import command, limits, project, report
+from harness.isolation.catalogue import CREATE_ALL, EMPTY, OURS, PLUGINS, WAYS, Way, ways_on
 from harness.isolation.modes import MODES
 from harness.isolation.results import Isolation, StartTime, TestTime
 from harness.isolation.statistics import CLOSING, WARM_UP, summarise, typical
@@ -17,6 +18,8 @@ from harness.paths import BENCHMARKS
 from harness.publish import isolation, markdown
 from harness.results import Results
 from harness.spread import Spread
+
+PYTHON = Path(sys.executable)
 
 
 def _spread(value: float) -> Spread:
@@ -210,3 +213,20 @@ def test_a_way_has_its_file_of_tests_and_a_plugin_that_is_left_out_elsewhere(way
 @pytest.mark.parametrize("mode", MODES)
 def test_some_tests_of_each_run_count(mode: str, way: str, database: str) -> None:
     assert MODES[mode].tests_of(WAYS[way], database) > 0
+
+
+def test_a_run_tells_of_every_test_and_of_what_it_ran_on(tmp_path: Path) -> None:
+    ran = project.run(PYTHON, tmp_path, OURS, database="sqlite", url="", tests=2)
+    assert len(ran.seconds) == WARM_UP + 2 + CLOSING
+    assert all(each > 0 for each in ran.seconds)
+    assert {"sqlalchemy", "pytest", "hawkapi-sqlalchemy"} <= set(ran.packages)
+
+
+def test_a_run_in_which_a_test_did_not_pass_has_no_times(tmp_path: Path) -> None:
+    nowhere = f"sqlite+aiosqlite:///{tmp_path}/no/such/folder/test.db"
+    with pytest.raises(BenchmarkError, match="NullPool, on sqlite: not every test passed"):
+        project.run(PYTHON, tmp_path, CREATE_ALL, database="sqlite", url=nowhere, tests=1)
+
+
+def test_the_start_of_pytest_is_timed_without_a_project(tmp_path: Path) -> None:
+    assert project.start_seconds(PYTHON, tmp_path, with_plugin=True) > 0

@@ -52,9 +52,14 @@ class _Recorder:
         found = {
             "seconds": list(self._seconds.values()),
             "passed": self._passed,
-            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "packages": _versions(),
         }
         self._file.write_text(json.dumps(found))
+
+
+def _versions():
+    found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
+    return {name: found[name] for name in _PACKAGES if name in found}
 
 
 @pytest.fixture(scope="session")
