@@ -94,3 +94,5 @@ def tested(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """A short benchmark: its counts are checked, its times are only shown."""
     session.run("python", "benchmarks", "--short", *session.posargs)
+    # Every way to keep tests apart has to run all of its tests.
+    session.run("python", "benchmarks", "isolation")

@@ -29,7 +29,8 @@ _EPILOG = f"""\
 other commands, each with a --help of its own:
   report FILE   write the page of the documentation and its plots, made of results
   scale FILE    measure how costs grow, into results
-With --docs a run is followed by both, and writes into docs/.
+  isolation     measure what an isolated test costs, also into results
+With --docs a run is followed by all of them, and writes into docs/.
 
 peers:
 {chr(10).join(f"  {peer.name:28}{peer.title}" for peer in PEERS.values())}

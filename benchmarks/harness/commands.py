@@ -1,9 +1,10 @@
-"""Which command is run: the measurements, unless `report` or `scale` is asked for."""
+"""Which command is run: the measurements, unless another one is named."""
 
 import sys
 
 from harness import command_line
 from harness.errors import BenchmarkError
+from harness.isolation import command as isolation
 from harness.publish import command as publish
 from harness.results import Results
 from harness.scale import command as scale
@@ -16,8 +17,8 @@ _MEASURED = (0, 3)
 def run(arguments: list[str]) -> int:
     """Run a command; answer the exit status.
 
-    With `--docs` the measurements are followed by those of scale, and by the page and the plots of
-    the documentation.
+    With `--docs` the measurements are followed by those of scale and of isolation, and by the page
+    and the plots of the documentation.
     """
     try:
         match arguments:
@@ -25,6 +26,8 @@ def run(arguments: list[str]) -> int:
                 return publish.run(rest)
             case ["scale", *rest]:
                 return scale.run(rest)
+            case ["isolation", *rest]:
+                return isolation.run(rest)
             case _ if DOCS in arguments:
                 return _with_docs([each for each in arguments if each != DOCS])
             case _:
@@ -40,5 +43,6 @@ def _with_docs(arguments: list[str]) -> int:
     if status in _MEASURED:
         results = Results.read(publish.STORED)
         scale.write(publish.STORED, mode=results.mode, seed=results.seed)
+        isolation.write(publish.STORED, mode=results.mode, seed=results.seed)
         publish.write(publish.STORED)
     return status

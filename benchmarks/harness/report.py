@@ -1,10 +1,10 @@
 """What a run found, as the terminal shows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.catalogue import PEERS
 from harness.counts import FAILURES, HTTP_FAILURES, HTTP_LOST, LOST
-from harness.results import HTTP, IN_PROCESS, Measurement, Results
+from harness.results import HTTP, IN_PROCESS, Measurement, Results, Verdict
 from harness.table import number, render
 
 _GROUPS = {
@@ -27,7 +27,7 @@ def tables(results: Results) -> Iterator[str]:
     if results.imports:
         yield f"Imports, more than an empty Python start\n\n{_imports(results)}"
     if results.budgets:
-        yield f"Budgets\n\n{_budgets(results)}"
+        yield f"Budgets\n\n{verdicts(results.budgets)}"
 
 
 def _measurements(found: list[Measurement]) -> str:
@@ -79,7 +79,8 @@ def _imports(results: Results) -> str:
     )
 
 
-def _budgets(results: Results) -> str:
+def verdicts(found: Iterable[Verdict]) -> str:
+    """Make the table of limits and what was measured."""
     said = {True: "holds", False: "BROKEN", None: "not measured"}
     signs = {"at_most": "<=", "at_least": ">="}
     return render(
@@ -92,6 +93,6 @@ def _budgets(results: Results) -> str:
                 f"{signs[each.comparison]} {each.limit:.2f}",
                 said[each.holds],
             )
-            for each in results.budgets
+            for each in found
         ),
     )

@@ -141,6 +141,7 @@ class Results:
     no_database: NoDatabase = field(default_factory=NoDatabase)
     budgets: list[Verdict] = field(default_factory=list[Verdict])
     scale: dict[str, Any] = field(default_factory=_nothing)
+    isolation: dict[str, Any] = field(default_factory=_nothing)
 
     def write(self, file: Path) -> None:
         """Write the file."""

@@ -131,8 +131,9 @@ def test_every_section_of_a_run_without_measurements_says_so(sample: Results) ->
         no_database=NoDatabase(),
         budgets=[],
         scale={},
+        isolation={},
     )
-    assert render(empty).count(markdown.NOT_MEASURED) == 9
+    assert render(empty).count(markdown.NOT_MEASURED) == 10
     assert ".svg" not in render(empty)
 
 

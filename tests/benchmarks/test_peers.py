@@ -7,6 +7,7 @@ import pytest
 
 from harness.catalogue import OURS, PEERS
 from harness.environments import Environment
+from harness.paths import BENCHMARKS
 from harness.paths import PEERS as FOLDER
 
 
@@ -40,6 +41,12 @@ def test_what_peers_share_they_have_in_the_same_version() -> None:
     assert {package: found for package, found in versions.items() if len(found) > 1} == {}
     for package in ("sqlalchemy", "asyncpg", "aiomysql", "aiosqlite", "granian"):
         assert all(package in pinned for pinned in ALL.values())
+
+
+def test_isolated_tests_run_on_what_ours_has() -> None:
+    isolation = requirements(BENCHMARKS / "isolation" / "requirements.txt")
+
+    assert ALL[OURS].items() <= isolation.items()
 
 
 def test_the_published_package_is_in_no_environment_but_its_own() -> None:

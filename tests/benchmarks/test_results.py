@@ -39,6 +39,7 @@ RESULTS = Results(
     no_database=NoDatabase(0.5, None),
     budgets=[Verdict("a budget", "count", "at_most", 3.0, 3.0, holds=True)],
     scale={"anything": [1, 2]},
+    isolation={"anything": [3]},
 )
 
 

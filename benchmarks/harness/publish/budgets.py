@@ -8,8 +8,11 @@ _COMPARISONS = {"at_most": "at\u00a0most", "at_least": "at\u00a0least"}
 
 def budgets(results: Results) -> str:
     """Make the table of the budgets, below a line that sums it up."""
-    if not results.budgets:
-        return markdown.NOT_MEASURED
+    return verdicts(results.budgets) if results.budgets else markdown.NOT_MEASURED
+
+
+def verdicts(found: list[Verdict]) -> str:
+    """Make a table of limits, below a line that sums it up."""
     rows = [
         (
             _named(each.name),
@@ -17,10 +20,10 @@ def budgets(results: Results) -> str:
             f"{_COMPARISONS[each.comparison]}\u00a0{markdown.short(each.limit)}",
             _verdict(each),
         )
-        for each in results.budgets
+        for each in found
     ]
     header = ("Work", "Measured", "Limit", "")
-    return f"{_sum(results.budgets)}\n\n{markdown.table(header, rows)}"
+    return f"{_sum(found)}\n\n{markdown.table(header, rows)}"
 
 
 def _named(name: str) -> str:

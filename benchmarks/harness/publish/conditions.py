@@ -1,22 +1,31 @@
 """What a run was made on."""
 
+from typing import Any
+
 from harness.publish import markdown, names
 from harness.results import Results
 
 
 def conditions(results: Results) -> str:
     """Make the table of the machine and the run."""
-    on = results.conditions
-    servers = ", ".join(
-        f"{names.label(names.DATABASES, name)} {_number(version)}"
-        for name, version in on["servers"].items()
-    )
     rows = [
         ("Made", results.made_at),
         ("Mode", results.mode),
         ("Version", results.version),
         ("Runs", str(max((each.runs for each in results.measurements), default=0))),
         ("Seed of the order", str(results.seed)),
+        *machine(results.conditions),
+    ]
+    return markdown.table(("", ""), rows, numbers_from=2)
+
+
+def machine(on: dict[str, Any]) -> list[tuple[str, str]]:
+    """Answer the rows that tell of the machine and its servers."""
+    servers = ", ".join(
+        f"{names.label(names.DATABASES, name)} {_number(version)}"
+        for name, version in on["servers"].items()
+    )
+    return [
         ("Processor", f"{on['cpu']}, {on['cores']} cores"),
         ("Memory", f"{on['memory_gib']:.1f} GiB"),
         ("System", on["system"]),
@@ -24,7 +33,6 @@ def conditions(results: Results) -> str:
         ("Python", on["python"]),
         ("Servers", servers or markdown.NOTHING),
     ]
-    return markdown.table(("", ""), rows, numbers_from=2)
 
 
 def _number(version: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.publish import budgets, conditions, growth, peers
+from harness.publish import budgets, conditions, growth, isolation, peers
 from harness.results import HTTP, IN_PROCESS, Results
 
 _TEMPLATE = Path(__file__).with_name("page.md")
@@ -23,6 +23,7 @@ _PLACES: dict[str, Callable[[Results], str]] = {
     "pool": growth.pool,
     "memory": growth.memory,
     "databases": growth.databases,
+    "isolation": isolation.isolation,
 }
 
 

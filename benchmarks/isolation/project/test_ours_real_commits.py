@@ -1,0 +1,9 @@
+import pytest
+
+from work import insert_and_read
+
+
+@pytest.mark.hawkapi_db(real_commits=True)
+async def test_work(hawkapi_db, number):
+    async with hawkapi_db.session() as session:
+        await insert_and_read(session)
