@@ -220,7 +220,7 @@ def test_migrations_that_do_not_match_the_models(migrated, refused):
     migrated("")
     refused(
         "--hawkapi-schema=migrations",
-        says=("do not match the models", "email", "hawkapi-migrate revision --autogenerate"),
+        says=("do not match the models", "email", "hawkapi-migrate revision -m"),
     )
 
 
