@@ -1,5 +1,7 @@
 """Many tests, in any order, in several processes: none sees another one's rows."""
 
+import random
+
 import pytest
 
 CONFTEST = """
@@ -109,10 +111,9 @@ STOPPED = TURNS
 
 
 @pytest.mark.timeout(300)
-def test_500_tests_in_random_order_in_four_processes(
-    project, where, left_behind, monkeypatch, request
-):
-    order = request.config.getoption("randomly_seed", default=None) or 20261125
+def test_500_tests_in_random_order_in_four_processes(project, where, left_behind, monkeypatch):
+    order = random.randrange(2**32)
+    print("order", order)
     monkeypatch.setenv("ORDER", str(order))
     project.makeconftest(CONFTEST)
     project.makepyfile(SUITE.replace("TURNS", str(TURNS)))
