@@ -2,5 +2,6 @@
 
 `portal` runs the loop that the one connection belongs to; `transaction` is what happens on that
 connection, with `units` to keep the books and `backends` to speak to each kind of server;
-`members` is what SQLAlchemy takes for connections; `engines` makes engines of them.
+`members` is what SQLAlchemy takes for connections, with `cursors` and `drivers`; `engines` makes
+engines of them.
 """

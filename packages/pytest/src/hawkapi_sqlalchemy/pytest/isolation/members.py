@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from inspect import iscoroutinefunction
 from typing import Any
 
 from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from hawkapi_sqlalchemy.pytest.isolation.backends import Backend
-from hawkapi_sqlalchemy.pytest.isolation.errors import SharedConnectionError
+from hawkapi_sqlalchemy.pytest.isolation.cursors import MemberCursor
+from hawkapi_sqlalchemy.pytest.isolation.drivers import DriverStandIn
 from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, Statement, understand
 from hawkapi_sqlalchemy.pytest.isolation.transaction import Call, SharedTransaction
 from hawkapi_sqlalchemy.pytest.isolation.units import Unit
@@ -256,161 +255,3 @@ class SQLiteMember(Member):
     @isolation_level.setter
     def isolation_level(self, value: str | None) -> None:
         self._autocommit(on=value is None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    description: Any = None
-    rowcount: int = -1
-    lastrowid: Any = None
-    rows: Sequence[Any] = ()
-
-
-_NO_ANSWER = _Answer()
-
-
-class MemberCursor:
-    """A cursor whose statements run on the real connection, and whose rows are here.
-
-    Args:
-        member: The connection.
-    """
-
-    server_side = False
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-        self._answer = _NO_ANSWER
-        self._position = 0
-        self.arraysize = 1
-        self._invalidate_schema_cache_asof = 0.0
-
-    def execute(self, operation: str, parameters: Any = None) -> None:
-        """Execute a statement."""
-        self._run(operation, lambda cursor: cursor.execute(operation, parameters))
-
-    def executemany(self, operation: str, seq_of_parameters: Sequence[Any]) -> None:
-        """Execute a statement for several sets of parameters."""
-        self._run(operation, lambda cursor: cursor.executemany(operation, seq_of_parameters))
-
-    def _run(self, operation: str, execute: Callable[[Any], Any]) -> None:
-        answers: list[_Answer] = []
-
-        def on_real(adapted: Any) -> None:
-            cursor = adapted.cursor()
-            try:
-                if hasattr(cursor, "_invalidate_schema_cache_asof"):
-                    # asyncpg's adapter is told of schema changes with each statement after them.
-                    cursor._invalidate_schema_cache_asof = self._invalidate_schema_cache_asof  # noqa: SLF001  # see above
-                execute(cursor)
-                description = cursor.description
-                answers.append(
-                    _Answer(
-                        description,
-                        cursor.rowcount,
-                        getattr(cursor, "lastrowid", None),
-                        list(cursor.fetchall()) if description else [],
-                    )
-                )
-            finally:
-                cursor.close()
-
-        self._answer, self._position = _NO_ANSWER, 0
-        if self._member.run(operation, on_real):
-            self._answer = answers[0]
-
-    @property
-    def description(self) -> Any:
-        """The columns of the answer."""
-        return self._answer.description
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows the statement touched; -1 where that is unknown."""
-        return self._answer.rowcount
-
-    @property
-    def lastrowid(self) -> Any:
-        """The key that the server generated."""
-        return self._answer.lastrowid
-
-    def fetchone(self) -> Any:
-        """The next row, or `None`."""
-        rows = self._answer.rows
-        if self._position >= len(rows):
-            return None
-        self._position += 1
-        return rows[self._position - 1]
-
-    def fetchmany(self, size: int | None = None) -> Sequence[Any]:
-        """The next rows."""
-        begin, rows = self._position, self._answer.rows
-        self._position = min(len(rows), begin + (self.arraysize if size is None else size))
-        return rows[begin : self._position]
-
-    def fetchall(self) -> Sequence[Any]:
-        """All rows that are left."""
-        begin, rows = self._position, self._answer.rows
-        self._position = len(rows)
-        return rows[begin:]
-
-    def close(self) -> None:
-        """Let the rows go."""
-        self._answer, self._position = replace(self._answer, rows=()), 0
-
-    async def _async_soft_close(self) -> None:
-        """Nothing: the rows are here, and the server knows of no cursor."""
-
-    def setinputsizes(self, *inputsizes: Any) -> None:
-        """Nothing; these drivers need none."""
-
-    def nextset(self) -> None:
-        """Nothing; these drivers answer one set."""
-
-
-class DriverStandIn:
-    """What stands for the driver's connection, which belongs to another event loop.
-
-    Its coroutine functions run there and are awaited here. What would bind objects of one loop to
-    the other is refused.
-
-    Args:
-        member: The connection that it is the driver's of.
-        transaction: The test's transaction.
-        portal: Runs its loop.
-
-    Attributes:
-        hawkapi_member: The connection that it is the driver's of.
-    """
-
-    def __init__(self, member: Member, transaction: SharedTransaction, portal: Portal) -> None:
-        self.hawkapi_member = member
-        self._transaction = transaction
-        self._portal = portal
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._transaction.backend.driver, name)
-        if iscoroutinefunction(value):
-
-            async def bridged(*args: Any, **kwargs: Any) -> Any:
-                if name in _PREPARES:
-                    lent = self._transaction.lend(lambda: value(*args, **kwargs))
-                    return await self._portal.bridge(lent)
-                answer: list[Any] = []
-                await self.hawkapi_member.send(
-                    Statement(Kind.WRITE),
-                    lambda _: answer.append(await_only(value(*args, **kwargs))),
-                )
-                return answer[0]
-
-            return bridged
-        if name in _NEEDS_ITS_LOOP:
-            raise SharedConnectionError(f"{name}() was called on the driver's connection")
-        return value
-
-
-_PREPARES = frozenset({"set_type_codec", "set_builtin_type_codec", "reset_type_codec"})
-"""What is done when a connection is opened, and is no part of a transaction."""
-_NEEDS_ITS_LOOP = frozenset(
-    {"transaction", "cursor", "add_listener", "remove_listener", "add_log_listener"}
-)
