@@ -71,6 +71,8 @@ def test_a_replica_does_not_replay_the_databases_of_other_tests(replicated: Repl
     """It may start late in a long run, and has the primary's whole log to go through."""
     name = replicated.primary.create_database()
     try:
+        replicated.primary.execute("CREATE PROCEDURE nothing() SELECT 1", name)
+        replicated.primary.execute("DROP PROCEDURE nothing", name)
         replicated.wait_for_catch_up()
         known = {row[0] for row in replicated.replica.execute("SHOW DATABASES")}
     finally:
