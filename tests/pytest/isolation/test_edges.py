@@ -6,25 +6,11 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from hawkapi_sqlalchemy.core import Database, DatabaseConfig, TransactionLostError
+from hawkapi_sqlalchemy.core import DatabaseConfig, TransactionLostError
 from hawkapi_sqlalchemy.pytest.isolation.errors import SharedConnectionError
 from schema import User
-
-
-async def add(database: Database, *emails: str) -> None:
-    async with database.session() as session:
-        session.add_all([User(email=email) for email in emails])
-
-
-async def emails(session: AsyncSession) -> list[str]:
-    return list(await session.scalars(select(User.email).order_by(User.email)))
-
-
-async def all_emails(database: Database) -> list[str]:
-    async with database.session(commit=False) as session:
-        return await emails(session)
+from users import add, all_emails, emails
 
 
 async def test_a_rollback_that_could_not_be_done_is_a_problem_of_the_test(runtime):

@@ -26,20 +26,7 @@ from hawkapi_sqlalchemy.pytest.isolation.errors import (
     SharedConnectionError,
 )
 from schema import User
-
-
-async def add(database: Database, *emails: str) -> None:
-    async with database.session() as session:
-        session.add_all([User(email=email) for email in emails])
-
-
-async def emails(session: AsyncSession) -> list[str]:
-    return list(await session.scalars(select(User.email).order_by(User.email)))
-
-
-async def all_emails(database: Database) -> list[str]:
-    async with database.session(commit=False) as session:
-        return await emails(session)
+from users import add, all_emails, emails
 
 
 def has_table(session: Session, name: str) -> bool:

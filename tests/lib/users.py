@@ -1,0 +1,21 @@
+"""Storing users, and asking which there are, through a Database."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from hawkapi_sqlalchemy.core import Database
+from schema import User
+
+
+async def add(database: Database, *emails: str) -> None:
+    async with database.session() as session:
+        session.add_all([User(email=email) for email in emails])
+
+
+async def emails(session: AsyncSession) -> list[str]:
+    return list(await session.scalars(select(User.email).order_by(User.email)))
+
+
+async def all_emails(database: Database) -> list[str]:
+    async with database.session(commit=False) as session:
+        return await emails(session)
