@@ -118,11 +118,7 @@ class QueryRecorder:
             ValueError: `count` is negative.
         """
         _check_count(count)
-
-        def check(sent: Sequence[Statement]) -> str | None:
-            return _mismatch(f"at most {_queries(count)}", sent) if len(sent) > count else None
-
-        return Recording(self, check, savepoints=savepoints)
+        return self._counting(range(count + 1), f"at most {_queries(count)}", savepoints=savepoints)
 
     def exactly(self, count: int, *, savepoints: bool = False) -> Recording:
         """Fail if a block sends more or fewer queries.
@@ -139,11 +135,9 @@ class QueryRecorder:
             ValueError: `count` is negative.
         """
         _check_count(count)
-
-        def check(sent: Sequence[Statement]) -> str | None:
-            return _mismatch(f"exactly {_queries(count)}", sent) if len(sent) != count else None
-
-        return Recording(self, check, savepoints=savepoints)
+        return self._counting(
+            range(count, count + 1), f"exactly {_queries(count)}", savepoints=savepoints
+        )
 
     def none(self, *, savepoints: bool = False) -> Recording:
         """Fail if a block sends any query.
@@ -155,11 +149,7 @@ class QueryRecorder:
             A context manager that gives the list of the queries. At its end it raises an
             `AssertionError` that lists them, if there are any.
         """
-
-        def check(sent: Sequence[Statement]) -> str | None:
-            return _mismatch("no query", sent) if sent else None
-
-        return Recording(self, check, savepoints=savepoints)
+        return self._counting(range(1), "no query", savepoints=savepoints)
 
     def no_n_plus_one(self, threshold: int = 2) -> Recording:
         """Fail if a block loads piece by piece what one query could load.
@@ -186,6 +176,12 @@ class QueryRecorder:
             return report(findings) if findings else None
 
         return Recording(self, check, savepoints=False)
+
+    def _counting(self, allowed: range, expected: str, *, savepoints: bool) -> Recording:
+        def check(sent: Sequence[Statement]) -> str | None:
+            return None if len(sent) in allowed else _mismatch(expected, sent)
+
+        return Recording(self, check, savepoints=savepoints)
 
     def _enter(self, recording: Recording) -> None:
         if not self._recordings:
