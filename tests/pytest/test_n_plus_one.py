@@ -33,30 +33,14 @@ from hawkapi_sqlalchemy.core import (
     init_database,
 )
 from hawkapi_sqlalchemy.pytest import QueryRecorder, temporary_database
+from marks import marked_line
 
 HERE = Path(__file__)
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with temporary_database(Base.metadata, url=database_url) as database:
-        await stock(database)
-        yield database
-
-
-@pytest.fixture
-async def memory() -> AsyncIterator[Database]:
-    """A database for what no dialect does otherwise."""
-    async with temporary_database(Base.metadata) as database:
-        await stock(database)
-        yield database
-
-
 def place(mark: str) -> str:
     """The line of this file that ends with a mark, as a failure shows it."""
-    lines = HERE.read_text().splitlines()
-    (found,) = [number for number, line in enumerate(lines, 1) if line.endswith(f"# {mark}")]
-    return f"{HERE.name}:{found} in "
+    return f"{HERE.name}:{marked_line(HERE, mark)} in "
 
 
 async def failure(database: Database, work: Callable[[AsyncSession], Awaitable[object]]) -> str:

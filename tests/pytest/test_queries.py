@@ -28,23 +28,7 @@ from hawkapi_sqlalchemy.core import (
 )
 from hawkapi_sqlalchemy.pytest import QueryRecorder, temporary_database
 from hawkapi_sqlalchemy.pytest.queries.recorder import Recording
-
-HERE = Path(__file__).name
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with temporary_database(Base.metadata, url=database_url) as database:
-        await stock(database)
-        yield database
-
-
-@pytest.fixture
-async def memory() -> AsyncIterator[Database]:
-    """A database for what no dialect does otherwise."""
-    async with temporary_database(Base.metadata) as database:
-        await stock(database)
-        yield database
+from marks import marked_line
 
 
 @pytest.fixture
@@ -54,9 +38,7 @@ def queries(database: Database) -> QueryRecorder:
 
 def line_of(mark: str) -> int:
     """The number of the line of this file that ends with a mark."""
-    lines = Path(__file__).read_text().splitlines()
-    (found,) = [number for number, line in enumerate(lines, 1) if line.endswith(f"# {mark}")]
-    return found
+    return marked_line(Path(__file__), mark)
 
 
 def failure_of(error: pytest.ExceptionInfo[AssertionError]) -> str:
