@@ -1,7 +1,7 @@
 """MariaDB."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Self, override
+from typing import Any, ClassVar, override
 
 import pymysql
 
@@ -79,25 +79,17 @@ class MariaDBServer(DatabaseServer):
             raise ServerError(
                 f"{programs.install} made no accounts: {(folder / 'initialise.log').read_text()}"
             )
+        # It wants an empty folder, and every server a copy of the settings.
+        settings.rename(data / settings.name)
         return data
-
-    @classmethod
-    @override
-    def create(cls, workspace: Workspace, template: Path) -> Self:
-        account = cls.programs().account
-        folder = workspace.new_folder(cls.kind, account)
-        (folder / "my.cnf").write_text(cls.settings)
-        workspace.copy(template, folder / "data", account)
-        server = cls(workspace, folder, workspace.reserve_port())
-        server.start_anywhere()
-        return server
 
     @override
     def command(self) -> list[str]:
+        data = self.folder / "data"
         return [
             self.programs().server,
-            f"--defaults-file={self.folder / 'my.cnf'}",
-            f"--datadir={self.folder / 'data'}",
+            f"--defaults-file={data / 'my.cnf'}",
+            f"--datadir={data}",
             f"--port={self.port}",
         ]
 

@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import Any, ClassVar, Self, override
+from typing import Any, ClassVar, override
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it ships none
 
@@ -87,16 +87,6 @@ class PostgreSQLServer(DatabaseServer):
             settings.write(cls.settings)
         run(programs["postgres"], "--single", "-D", str(data), "postgres", stdin=sql_file)
         return data
-
-    @classmethod
-    @override
-    def create(cls, workspace: Workspace, template: Path) -> Self:
-        account = cls.programs().account
-        folder = workspace.new_folder(cls.kind, account)
-        workspace.copy(template, folder / "data", account)
-        server = cls(workspace, folder, workspace.reserve_port())
-        server.start_anywhere()
-        return server
 
     @override
     def command(self) -> list[str]:

@@ -46,12 +46,17 @@ class DatabaseServer(Daemon, ABC):
     @classmethod
     @abstractmethod
     def initialise(cls, workspace: Workspace) -> Path:
-        """Make a data folder with the accounts of every server here."""
+        """Make a data folder with the settings and the accounts of every server here."""
 
     @classmethod
-    @abstractmethod
     def create(cls, workspace: Workspace, template: Path) -> Self:
         """Start a new server from a data folder that `initialise` has made."""
+        account = cls.programs().account
+        folder = workspace.new_folder(cls.kind, account)
+        workspace.copy(template, folder / "data", account)
+        server = cls(workspace, folder, workspace.reserve_port())
+        server.start_anywhere()
+        return server
 
     @property
     @override
