@@ -2,8 +2,6 @@
 
 from typing import Self
 
-from sqlalchemy import URL
-
 from dbservers import binaries
 from hawkapi_sqlalchemy.pytest.servers.accounts import Account
 from hawkapi_sqlalchemy.pytest.servers.daemon import Daemon
@@ -59,12 +57,6 @@ max_client_conn = 300
 
     def url(self, database: str, *, password: str | None = None) -> str:
         """Return the URL of a database for SQLAlchemy's asynchronous engine."""
-        url = URL.create(
-            PostgreSQLServer.driver,
-            username=USER,
-            password=self.workspace.password if password is None else password,
-            host=self.host,
-            port=self.port,
-            database=database,
-        )
-        return url.render_as_string(hide_password=False)
+        # To its clients it is a PostgreSQL server on another port.
+        server = PostgreSQLServer(self.workspace, self.folder, self.port)
+        return server.url(database, password=password)
