@@ -1,18 +1,16 @@
 """Measure what an isolated test costs, in several ways, into a file of results."""
 
 import argparse
-import random
 from pathlib import Path
 
 from harness import conditions
-from harness.errors import BenchmarkError
 from harness.isolation import report
 from harness.isolation.modes import MODES
 from harness.isolation.project import environment
 from harness.isolation.results import Isolation
 from harness.isolation.run import measure
+from harness.parts import add_options, closing
 from harness.results import Results
-from hawkapi_sqlalchemy.pytest.servers.errors import ServerError, ServerMissingError
 from hawkapi_sqlalchemy.pytest.servers.run import Run
 
 
@@ -22,10 +20,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "file", type=Path, nargs="?", help="results, whose part `isolation` is replaced, or new"
     )
-    parser.add_argument("--mode", choices=sorted(MODES), default="short")
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="of the order"
-    )
+    add_options(parser, MODES)
     options = parser.parse_args(arguments)
     if options.file is None:
         found = _measure(options.mode, options.seed)
@@ -67,12 +62,5 @@ def _measure(mode: str, seed: int) -> Isolation:
     made = environment()
     made.prepare()
     # The settings of test runs: those are what is measured.
-    servers = Run.new()
-    try:
+    with closing(Run.new()) as servers:
         return measure(servers, made.python, mode=mode, seed=seed)
-    except ServerMissingError as error:
-        raise BenchmarkError(error.reason, error.remedy) from error
-    except ServerError as error:
-        raise BenchmarkError(str(error)) from error
-    finally:
-        servers.close()

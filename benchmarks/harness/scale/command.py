@@ -1,19 +1,17 @@
 """Measure how costs grow with clients, requests and databases, into a file of results."""
 
 import argparse
-import random
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import conditions
 from harness.durable import DurableRun
 from harness.environments import peer_environment
-from harness.errors import BenchmarkError
+from harness.parts import add_options, closing
 from harness.results import Results
 from harness.scale.modes import MODES
 from harness.scale.process import worker_process
 from harness.scale.run import PEERS, measure
-from hawkapi_sqlalchemy.pytest.servers.errors import ServerError, ServerMissingError
 from hawkapi_sqlalchemy.pytest.servers.run import Run
 
 
@@ -21,10 +19,7 @@ def run(arguments: list[str]) -> int:
     """Measure, and write the file; answer the exit status."""
     parser = argparse.ArgumentParser(prog="python benchmarks scale", description=__doc__)
     parser.add_argument("file", type=Path, help="results, whose part `scale` is replaced, or new")
-    parser.add_argument("--mode", choices=sorted(MODES), default="short")
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="of the order"
-    )
+    add_options(parser, MODES)
     options = parser.parse_args(arguments)
     write(options.file, mode=options.mode, seed=options.seed)
     return 0
@@ -46,16 +41,9 @@ def write(file: Path, *, mode: str, seed: int) -> None:
         environment = peer_environment(peer)
         environment.prepare()
         pythons[peer] = environment.python
-    servers = DurableRun.new()
-    try:
+    with closing(DurableRun.new()) as servers:
         results = Results.read(file) if file.exists() else _new(servers, pythons, mode, seed)
         results.scale = measure(servers, pythons, mode=mode, seed=seed).as_dict()
-    except ServerMissingError as error:
-        raise BenchmarkError(error.reason, error.remedy) from error
-    except ServerError as error:
-        raise BenchmarkError(str(error)) from error
-    finally:
-        servers.close()
     results.write(file)
 
 
