@@ -1,6 +1,6 @@
-"""Storing users, and asking which there are, through a Database."""
+"""Storing users, and asking which there are, through sessions of a Database."""
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core import Database
@@ -10,6 +10,12 @@ from schema import User
 async def add(database: Database, *emails: str) -> None:
     async with database.session() as session:
         session.add_all([User(email=email) for email in emails])
+
+
+async def execute(database: Database, sql: str) -> None:
+    """Execute a statement in a session of its own."""
+    async with database.session() as session:
+        await session.execute(text(sql))
 
 
 async def emails(session: AsyncSession) -> list[str]:

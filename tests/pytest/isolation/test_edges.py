@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from hawkapi_sqlalchemy.core import DatabaseConfig, TransactionLostError
 from hawkapi_sqlalchemy.pytest.isolation.errors import SharedConnectionError
 from schema import User
-from users import add, all_emails, emails
+from users import add, all_emails, emails, execute
 
 
 async def test_a_rollback_that_could_not_be_done_is_a_problem_of_the_test(runtime):
@@ -109,13 +109,11 @@ async def test_a_commit_leaves_the_savepoints_of_the_session_around_it(a_test):
 async def test_what_a_function_has_written_is_rolled_back_too(a_test):
     """The text of such a statement does not show it."""
     with a_test() as test:
-        async with test.database.session() as session:
-            await session.execute(
-                text(
-                    "CREATE FUNCTION make_user() RETURNS void LANGUAGE sql AS "
-                    "$$ INSERT INTO users (email) VALUES ('made') $$"
-                )
-            )
+        await execute(
+            test.database,
+            "CREATE FUNCTION make_user() RETURNS void LANGUAGE sql AS "
+            "$$ INSERT INTO users (email) VALUES ('made') $$",
+        )
         session = test.database.open()
         await session.execute(text("SELECT make_user()"))
         await session.rollback()
@@ -128,8 +126,7 @@ async def test_a_statement_that_rolls_everything_back_is_named(a_test):
     with a_test() as test:
         await add(test.database, "ada")
         with pytest.raises(IntegrityError):
-            async with test.database.session() as session:
-                await session.execute(text("INSERT OR ROLLBACK INTO users VALUES (1, 'ada')"))
+            await execute(test.database, "INSERT OR ROLLBACK INTO users VALUES (1, 'ada')")
         with pytest.raises(SharedConnectionError, match="INSERT OR ROLLBACK"):
             await all_emails(test.database)
     with a_test() as test:
@@ -139,16 +136,13 @@ async def test_a_statement_that_rolls_everything_back_is_named(a_test):
 @pytest.mark.dialects("sqlite")
 async def test_a_key_that_is_violated_at_commit_is_reported_with_sqlite_s_code(a_test):
     with a_test() as test:
-        async with test.database.session() as session:
-            await session.execute(
-                text(
-                    "CREATE TABLE child (id INTEGER PRIMARY KEY, user_id INTEGER "
-                    "REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED)"
-                )
-            )
+        await execute(
+            test.database,
+            "CREATE TABLE child (id INTEGER PRIMARY KEY, user_id INTEGER "
+            "REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED)",
+        )
         with pytest.raises(IntegrityError) as caught:
-            async with test.database.session() as session:
-                await session.execute(text("INSERT INTO child VALUES (1, 4711)"))
+            await execute(test.database, "INSERT INTO child VALUES (1, 4711)")
         assert caught.value.orig.sqlite_errorname == "SQLITE_CONSTRAINT_FOREIGNKEY"
 
 

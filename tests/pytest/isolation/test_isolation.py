@@ -26,7 +26,7 @@ from hawkapi_sqlalchemy.pytest.isolation.errors import (
     SharedConnectionError,
 )
 from schema import User
-from users import add, all_emails, emails
+from users import add, all_emails, emails, execute
 
 
 def has_table(session: Session, name: str) -> bool:
@@ -335,10 +335,8 @@ async def test_a_column_that_a_test_adds_spoils_no_later_statement(a_test):
     for _ in range(2):
         with a_test() as test:
             await add(test.database, "ada")
-            async with test.database.session() as session:
-                await session.execute(text("ALTER TABLE users ADD COLUMN age INTEGER"))
-            async with test.database.session() as session:
-                await session.execute(text("SELECT * FROM users"))
+            await execute(test.database, "ALTER TABLE users ADD COLUMN age INTEGER")
+            await execute(test.database, "SELECT * FROM users")
             assert await all_emails(test.database) == ["ada"]
 
 
@@ -439,8 +437,7 @@ async def test_a_connection_that_the_server_ends_costs_no_more_than_the_test(a_t
     with a_test() as test:
         await add(test.database, "ada")
         with pytest.raises(Exception, match=r"(?i)terminat|lost|killed|interrupted"):
-            async with test.database.session() as session:
-                await session.execute(text(kill))
+            await execute(test.database, kill)
         with pytest.raises(SharedConnectionError, match="lost"):
             await all_emails(test.database)
     with a_test() as test:
@@ -496,8 +493,7 @@ def test_real_commits_have_sessions_that_do_not_see_each_other_s_unfinished_work
 async def test_a_statement_that_the_server_refuses_is_reported_as_ever(a_test):
     with a_test() as test:
         with pytest.raises(DBAPIError, match=r"(?i)nowhere"):
-            async with test.database.session() as session:
-                await session.execute(text("SELECT * FROM nowhere"))
+            await execute(test.database, "SELECT * FROM nowhere")
         await add(test.database, "ada")
 
 
@@ -512,11 +508,9 @@ class TestDeferredConstraints:
     @pytest.mark.dialects("postgresql", "sqlite")
     async def test_a_commit_that_would_fail_fails(self, a_test):
         with a_test() as test:
-            async with test.database.session() as session:
-                await session.execute(text(self.CHILD))
+            await execute(test.database, self.CHILD)
             with pytest.raises(IntegrityError):
-                async with test.database.session() as session:
-                    await session.execute(text("INSERT INTO child VALUES (1, 4711)"))
+                await execute(test.database, "INSERT INTO child VALUES (1, 4711)")
             async with test.database.session() as session:
                 await session.execute(text("INSERT INTO child VALUES (1, 1)"))
                 await session.execute(insert(User).values(id=1, email="ada"))
