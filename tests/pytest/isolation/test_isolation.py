@@ -19,7 +19,7 @@ from hawkapi_sqlalchemy.core import (
 )
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.pytest.application import all_on
-from hawkapi_sqlalchemy.pytest.isolation import transaction
+from hawkapi_sqlalchemy.pytest.isolation import turns
 from hawkapi_sqlalchemy.pytest.isolation.errors import (
     CrossedTransactionsError,
     OutsideTestError,
@@ -171,7 +171,7 @@ async def test_tasks_beside_each_other_take_turns(a_test):
 @pytest.fixture
 def endless_patience(monkeypatch):
     """Who waits for another transaction does so until it ends."""
-    monkeypatch.setattr(transaction, "_PATIENCE", 600.0)
+    monkeypatch.setattr(turns, "_PATIENCE", 600.0)
 
 
 async def test_a_request_inside_the_test_s_transaction_does_not_wait_for_it(

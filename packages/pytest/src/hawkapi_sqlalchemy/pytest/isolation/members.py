@@ -15,7 +15,8 @@ from hawkapi_sqlalchemy.pytest.isolation.backends import Backend
 from hawkapi_sqlalchemy.pytest.isolation.cursors import MemberCursor
 from hawkapi_sqlalchemy.pytest.isolation.drivers import DriverStandIn
 from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, Statement, understand
-from hawkapi_sqlalchemy.pytest.isolation.transaction import Call, SharedTransaction
+from hawkapi_sqlalchemy.pytest.isolation.transaction import SharedTransaction
+from hawkapi_sqlalchemy.pytest.isolation.turns import Call
 from hawkapi_sqlalchemy.pytest.isolation.units import Unit
 from hawkapi_sqlalchemy.pytest.portal import Portal
 

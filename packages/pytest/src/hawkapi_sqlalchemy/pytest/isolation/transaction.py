@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.engine import Dialect
@@ -16,16 +15,15 @@ from hawkapi_sqlalchemy.pytest.isolation.errors import (
     OutsideTestError,
     SharedConnectionError,
 )
-from hawkapi_sqlalchemy.pytest.isolation.statements import Kind, Statement
+from hawkapi_sqlalchemy.pytest.isolation.statements import Kind
+from hawkapi_sqlalchemy.pytest.isolation.turns import Call, Turns
 from hawkapi_sqlalchemy.pytest.isolation.units import GUARD, Ledger, Unit
 
-__all__ = ["Call", "SharedTransaction"]
+__all__ = ["SharedTransaction"]
 
 __tracebackhide__ = True
 """An error of a statement is shown where it was sent from."""
 
-_PATIENCE = 1.0
-"""Seconds without any statement after which a transaction that waits begins inside the others."""
 _NOT_IN_A_TRANSACTION = "25001"
 """PostgreSQL's code for what refuses to run inside a transaction: VACUUM, CREATE DATABASE."""
 _LOST = "the connection to the server is lost"
@@ -37,39 +35,6 @@ _READING = frozenset({Kind.READ, Kind.SETTING})
 """What stores nothing."""
 _END_TIMEOUT = 10.0
 """Seconds that a statement of a test that has ended may still take."""
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """One statement on its way.
-
-    Args:
-        owner: Whose it is, for messages.
-        statement: What it does.
-        execute: Runs it on the adapted connection, in SQLAlchemy's greenlet.
-        read_only: The server must refuse it if it writes.
-        inside: The transactions that are open around its caller.
-        unit: The caller's own transaction, if it has begun; set when it begins with this statement.
-        alone: It is committed by itself.
-        is_reset: It changes what SQLAlchemy changes back by itself.
-
-    Attributes:
-        waits: It may have to wait for others' transactions to end.
-        is_interrupted: Its caller waits for it no more.
-        running: It, while it runs on the connection.
-    """
-
-    owner: str
-    statement: Statement
-    execute: Callable[[Any], Any]
-    read_only: bool
-    inside: Sequence[Unit]
-    unit: Unit | None
-    alone: bool
-    is_reset: bool = False
-    waits: bool = True
-    is_interrupted: bool = False
-    running: asyncio.Future[Any] | None = field(default=None)
 
 
 class SharedTransaction:
@@ -90,9 +55,7 @@ class SharedTransaction:
         self._tests = 0
         self._opened_with: list[object] = []
         self._backend: Backend | None = None
-        self._lock = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._moves = 0
+        self._turns = Turns()
         self._ledger = Ledger(0)
         self._has_begun = False
         self._is_dirty = False
@@ -114,7 +77,7 @@ class SharedTransaction:
         Raises:
             SharedConnectionError: It was lost in this test, and its transaction with it.
         """
-        async with self._lock:
+        async with self._turns.lock:
             if self._lost is not None:
                 raise SharedConnectionError(self._lost)
             if settings not in self._opened_with:
@@ -158,7 +121,7 @@ class SharedTransaction:
             self.interrupt(call)
         try:
             async with asyncio.timeout(_END_TIMEOUT):
-                await self._lock.acquire()
+                await self._turns.lock.acquire()
         except TimeoutError:
             # The server rolls back what a lost connection has left open.
             self._drop()
@@ -167,7 +130,7 @@ class SharedTransaction:
             if self._has_begun and self._backend is not None:
                 await self._roll_back(self._backend)
         finally:
-            self._lock.release()
+            self._turns.lock.release()
         if self._is_changed or len(self._opened_with) > 1:
             await self.close()
         return not self._is_dirty, self._backend is not None
@@ -202,7 +165,7 @@ class SharedTransaction:
             call: The statement.
         """
         test = self.test if call.unit is None else call.unit.test
-        await self._take_turn(call)
+        await self._turns.take(call, lambda: self._ledger.blockers(call.inside))
         try:
             self._check_test(test)
             backend = self.backend
@@ -220,8 +183,8 @@ class SharedTransaction:
                 await self._send([f"SAVEPOINT {call.unit.name}"])
             await self._execute_inside(call, call.unit)
         finally:
-            self._move()
-            self._lock.release()
+            self._turns.move()
+            self._turns.lock.release()
 
     async def lend[T](self, work: Callable[[], Awaitable[T]]) -> T:
         """Run what speaks to the driver's connection itself, while nobody else does.
@@ -232,7 +195,7 @@ class SharedTransaction:
         Returns:
             Its result.
         """
-        async with self._lock:
+        async with self._turns.lock:
             if self.test:
                 await self._begin_test_transaction()
             return await work()
@@ -243,7 +206,7 @@ class SharedTransaction:
         Args:
             unit: The transaction.
         """
-        async with self._lock:
+        async with self._turns.lock:
             self._check_test(unit.test)
             if unit.has_failed:
                 # A server answers COMMIT with ROLLBACK.
@@ -259,7 +222,7 @@ class SharedTransaction:
                     await self._roll_back_unit(unit)
                     raise
             await self._send(self._ledger.commit(unit))
-            self._move()
+            self._turns.move()
 
     async def rollback(self, unit: Unit) -> None:
         """Roll a transaction back. After the end of its test there is nothing left to do.
@@ -267,7 +230,7 @@ class SharedTransaction:
         Args:
             unit: The transaction.
         """
-        async with self._lock:
+        async with self._turns.lock:
             if unit.test == self.test and self._backend is not None:
                 await self._roll_back_unit(unit)
 
@@ -282,13 +245,11 @@ class SharedTransaction:
                 await self._send(self._ledger.commit(unit))
             raise
         finally:
-            self._move()
+            self._turns.move()
 
     def interrupt(self, call: Call) -> None:
         """End a statement whose caller waits for it no more."""
-        call.is_interrupted = True
-        # It may be waiting for others to end.
-        self._changed.set()
+        self._turns.give_up(call)
         if call.running is not None and not call.running.done():
             task = asyncio.ensure_future(self.backend.interrupt(call.running))
             # Kept: a task that nobody holds may be collected.
@@ -297,32 +258,6 @@ class SharedTransaction:
     def _check_test(self, test: int) -> None:
         if not test or test != self.test:
             raise OutsideTestError
-
-    async def _take_turn(self, call: Call) -> None:
-        """Wait until nobody else's statement runs, and no transaction that excludes this one."""
-        while True:
-            await self._lock.acquire()
-            if call.is_interrupted:
-                self._lock.release()
-                raise asyncio.CancelledError
-            moves = self._moves
-            begins = call.unit is None and call.waits
-            if not begins or not self._ledger.blockers(call.inside):
-                return
-            changed = self._changed
-            self._lock.release()
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    await changed.wait()
-            except TimeoutError:
-                if moves == self._moves:
-                    # Who has it open may be waiting for this one, over a socket for instance.
-                    call.waits = False
-
-    def _move(self) -> None:
-        self._moves += 1
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     async def _begin_test_transaction(self) -> None:
         if not self._has_begun:
