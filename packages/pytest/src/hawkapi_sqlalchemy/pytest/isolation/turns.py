@@ -98,10 +98,14 @@ class Turns:
     def give_up(self, call: Call) -> None:
         """End a statement's wait, if it is waiting for others to end."""
         call.is_interrupted = True
-        self._changed.set()
+        self._wake()
 
     def move(self) -> None:
         """Note that something has happened: those who wait look again."""
         self._moves += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        # Who looks and has to wait on must not find an event that is set: it would never yield.
         self._changed.set()
         self._changed = asyncio.Event()
