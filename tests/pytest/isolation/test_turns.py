@@ -27,6 +27,7 @@ def call() -> Call:
 
 async def test_of_two_that_wait_one_is_cancelled_and_the_other_waits_on():
     turns = Turns()
+    both_wait = asyncio.Event()
     open_units = [Unit("other", test=1, of_test=False, name="u1", began=1)]
     looks = 0
 
@@ -34,12 +35,13 @@ async def test_of_two_that_wait_one_is_cancelled_and_the_other_waits_on():
         nonlocal looks
         looks += 1
         assert looks < OFTEN
+        if looks == len(waiting):
+            both_wait.set()
         return open_units
 
     first, second = call(), call()
     waiting = [asyncio.create_task(turns.take(each, blockers)) for each in (first, second)]
-    while looks < len(waiting):
-        await asyncio.sleep(0)
+    await both_wait.wait()
     turns.give_up(first)
     with pytest.raises(asyncio.CancelledError):
         await waiting[0]
