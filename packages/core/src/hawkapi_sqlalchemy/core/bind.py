@@ -18,7 +18,7 @@ from hawkapi_sqlalchemy.core.dialects import DialectPolicy
 from hawkapi_sqlalchemy.core.events import listen_to_connects
 from hawkapi_sqlalchemy.core.pool import IDLE_SINCE, DatabasePool, listen_to_liveness
 
-__all__ = ["Bind", "unpooled_engine"]
+__all__ = ["PROBING_POOL", "Bind", "unpooled_engine"]
 
 _QUEUE_ARGUMENTS = (
     "pool_size",
@@ -29,6 +29,16 @@ _QUEUE_ARGUMENTS = (
     "max_idle",
 )
 """What a pool that keeps connections takes, and one that keeps none refuses or has no use for."""
+
+
+PROBING_POOL: Mapping[str, Any] = {
+    "poolclass": DatabasePool,
+    "pool_size": 1,
+    "max_overflow": 1,
+    "pool_timeout": 5.0,
+    "pool_recycle": 3600,
+}
+"""Of a pool that is asked now and then how the server is, whatever the sessions' pool is like."""
 
 
 class Bind:
@@ -83,6 +93,12 @@ class Bind:
         """Connections in use right now; 0 for a pool that does not count them."""
         pool = self.engine.pool
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    @property
+    def demand(self) -> int:
+        """Connections in use, and those who wait for one, as far as the pool counts them."""
+        pool = self.engine.pool
+        return pool.demand if isinstance(pool, DatabasePool) else self.checked_out
 
     @property
     def is_saturated(self) -> bool:

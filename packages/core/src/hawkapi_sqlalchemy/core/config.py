@@ -112,6 +112,8 @@ class DatabaseConfig:
             `set_config(..., true)` end with the statement that they are in, and what `SET` or
             `LISTEN` changes stays with the connection, for the sessions that get it later. With
             `False` they have read-only transactions of the ordinary pool. Default `True`.
+        weight: The share of the sessions that a replica gets, compared with that of the others of
+            its set. Default 1.
         connect_timeout: Seconds for opening a connection. Default 10. Not used for SQLite.
         statement_timeout: Seconds after which the server (for SQLite, the library) cancels a
             statement. Default `None`: no limit of ours. On MySQL it covers `SELECT` alone
@@ -130,7 +132,7 @@ class DatabaseConfig:
 
     Raises:
         ConfigurationError: The URL cannot be parsed, or its driver is not one of the above (for a
-            sync driver the message names the async one); a time limit is not positive; or
+            sync driver the message names the async one); a time limit or the weight is not positive; or
             `engine_kwargs` and `session_kwargs` ask for AUTOCOMMIT or two-phase commit.
     """
 
@@ -149,6 +151,7 @@ class DatabaseConfig:
     password: Password | None = field(default=None, kw_only=True)
     read_only: bool = field(default=False, kw_only=True)
     autocommit_reads: bool = field(default=True, kw_only=True)
+    weight: float = field(default=1.0, kw_only=True)
     connect_timeout: float = field(default=10.0, kw_only=True)
     statement_timeout: float | None = field(default=None, kw_only=True)
     lock_timeout: float | None = field(default=None, kw_only=True)
@@ -177,6 +180,8 @@ class DatabaseConfig:
             seconds: float | None = getattr(self, name)
             if seconds is not None and seconds <= 0:
                 raise ConfigurationError(f"{name} is a positive number of seconds, not {seconds!r}")
+        if not 0 < self.weight < float("inf"):
+            raise ConfigurationError(f"weight is a positive number, not {self.weight!r}")
         for name in ("pool_max_idle", "ping_after_idle"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(

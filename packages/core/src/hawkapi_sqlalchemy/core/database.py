@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,9 +18,13 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseError,
     UnknownDatabaseWarning,
 )
-from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA
+from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA, is_replica
 from hawkapi_sqlalchemy.core.retries import run_with_retries
+from hawkapi_sqlalchemy.core.routing.configured import ReplicaRouting
+from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
+from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
 from hawkapi_sqlalchemy.core.sessions import commit_session, end_session
+from hawkapi_sqlalchemy.core.sources import SessionSource
 
 __all__ = ["Database"]
 
@@ -47,13 +51,17 @@ class Database:
 
     def __init__(self) -> None:
         self.engines: dict[str, Engine] = {}
+        self._replication = ReplicaRouting(self.engines)
 
     @classmethod
-    def from_configs(cls, configs: Mapping[str, DatabaseConfig]) -> Database:
+    def from_configs(
+        cls, configs: Mapping[str, DatabaseConfig | Sequence[DatabaseConfig]]
+    ) -> Database:
         """Make a Database of several configurations.
 
         Args:
-            configs: Name to configuration; `"primary"` must be among them.
+            configs: Name to configuration; `"primary"` must be among them. `"replica"` may have
+                several, whose engines are `replica:0`, `replica:1`, ...
 
         Raises:
             ConfigurationError: There is no primary, or a value is not a configuration.
@@ -63,8 +71,43 @@ class Database:
             raise ConfigurationError(f"databases= needs a {PRIMARY!r}; given: {given}")
         database = cls()
         for name, config in configs.items():
-            database.add(name, config)
+            if name == REPLICA and isinstance(config, Sequence):
+                if not config:
+                    raise ConfigurationError(f"{name!r} is an empty list; leave it out instead")
+                for number, each in enumerate(config):
+                    database.add(f"{name}:{number}", each)
+            else:
+                database.add(name, config)  # pyright: ignore[reportArgumentType]  # it refuses others
         return database
+
+    @property
+    def replicas(self) -> Mapping[str, ReplicaStatus]:
+        """Each replica's state, lag and load as this process knows them, by its engine's name.
+
+        Reading them asks nobody. They are looked at from the application's start-up on, or from
+        the first session of a replica. Replicas at the primary's own address are not among them.
+        """
+        reads = self._replication.reads
+        return {} if reads is None else reads.replicas.status
+
+    def use_replicas(
+        self, policy: ReplicaPolicy | None = None, *, tokens: bool = False, wait: float = 0.0
+    ) -> None:
+        """Say how replicas are used; before the first session.
+
+        Args:
+            policy: When a replica serves, and what happens when none does.
+            tokens: Find out after each COMMIT of a request where it has led the primary.
+            wait: Seconds that a session may wait for a replica to catch up with what its client has
+                written.
+        """
+        self._replication.configure(policy or ReplicaPolicy(), tokens=tokens, wait=wait)
+
+    def start_replicas(self) -> None:
+        """Look at the replicas from now on, in the running loop, and not from the first session on."""
+        reads = self._replication.reads
+        if reads is not None:
+            reads.replicas.start()
 
     def add(self, name: str, config: DatabaseConfig) -> Engine:
         """Register a database. No connection is opened yet.
@@ -98,8 +141,8 @@ class Database:
             name: The database's name. Default `"primary"`.
 
         Returns:
-            Its engine; for a name that is not registered the primary's, with an
-            `UnknownDatabaseWarning`.
+            Its engine; of several replicas the first one's; for a name that is not registered the
+            primary's, with an `UnknownDatabaseWarning`.
 
         Raises:
             UnknownDatabaseError: Neither the name nor a primary is registered.
@@ -107,6 +150,10 @@ class Database:
         engine = self.engines.get(name)
         if engine is not None:
             return engine
+        if name == REPLICA:
+            several = [each for known, each in self.engines.items() if is_replica(known)]
+            if several:
+                return several[0]
         primary = self.engines.get(PRIMARY)
         if primary is None:
             raise UnknownDatabaseError(name, list(self.engines))
@@ -144,20 +191,22 @@ class Database:
         engine, access = self.resolve(name, access)
         return engine.session(access)
 
-    def resolve(self, name: str, access: Access) -> tuple[Engine, Access]:
-        """Answer which engine a name leads to, and how it may be used.
+    def resolve(self, name: str, access: Access) -> tuple[SessionSource, Access]:
+        """Answer what makes the sessions of a name, and how they may be used.
 
         Args:
             name: The name asked for.
             access: The access asked for.
 
         Returns:
-            The engine, and the access asked for; for a replica, a `read_only` database, and a name
+            An engine, or the replicas; and the access asked for; for a replica, a `read_only` database, and a name
             that falls back to the primary, a read-only one in any case.
 
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.
         """
+        if name == REPLICA and (reads := self._replication.reads) is not None:
+            return reads, access if access.is_read_only else Access.READ
         engine = self.engines.get(name)
         if engine is None:
             if access is Access.WRITE:
@@ -280,9 +329,12 @@ class Database:
             ExceptionGroup: What failed, after all have been tried.
         """
         errors: list[Exception] = []
-        for engine in self.engines.values():
+        for dispose in (
+            self._replication.dispose,
+            *(engine.dispose for engine in self.engines.values()),
+        ):
             try:
-                await engine.dispose()
+                await dispose()
             except Exception as error:  # noqa: BLE001  # collected, and raised below
                 errors.append(error)
         if errors:

@@ -6,18 +6,24 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access
-from hawkapi_sqlalchemy.core.bind import Bind, unpooled_engine
+from hawkapi_sqlalchemy.core.bind import PROBING_POOL, Bind, unpooled_engine
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
 from hawkapi_sqlalchemy.core.events import listen_to_reads, listen_to_transactions
 from hawkapi_sqlalchemy.core.names import is_replica
-from hawkapi_sqlalchemy.core.sessions import session_class, session_info, watch_manual
+from hawkapi_sqlalchemy.core.sessions import (
+    maker_arguments,
+    session_class,
+    session_info,
+    watch_manual,
+)
 
 __all__ = ["Engine", "create_engine"]
 
@@ -61,6 +67,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bind = Bind(config, name, self._policy)
         self._reading: Bind | None = None
+        self._probing: Bind | None = None
+        self._observers: list[Callable[[Connection], None]] = []
         self._second_look: asyncio.TimerHandle | None = None
         self.engine: AsyncEngine = self._bind.engine
         sync_engine = self.engine.sync_engine
@@ -70,9 +78,11 @@ class Engine:
             name,
             self._policy,
             on_demotion=lambda: None if (engine := this()) is None else engine.distrust_readers(),
+            observers=self._observers,
         )
         # For connections that are taken from the engine itself.
         sync_engine.update_execution_options(**self._options(Access.MANUAL))
+        self._bound: dict[Access, AsyncEngine] = {}
         self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
         self.sessionmaker: async_sessionmaker[AsyncSession] = self._new_maker(Access.WRITE)
         self._policy.open()
@@ -96,7 +106,7 @@ class Engine:
     @property
     def async_engines(self) -> list[AsyncEngine]:
         """The `AsyncEngine`s that exist by now: `engine`, and `read_engine` once it is made."""
-        return [bind.engine for bind in self._binds]
+        return [bind.engine for bind in self._session_binds]
 
     def prepare_reading(self) -> Bind | None:
         """Make the pool of the read-only sessions, if they have one of their own.
@@ -132,8 +142,51 @@ class Engine:
         loop = asyncio.get_running_loop()
         self._second_look = loop.call_later(_SECOND_LOOK, reading.distrust)
 
+    def distrust(self) -> None:
+        """Have all sessions connect anew: the server is gone, or has another role."""
+        for bind in self._binds:
+            bind.distrust()
+
+    @property
+    def prober(self) -> AsyncEngine:
+        """An `AsyncEngine` for looks at the server, in AUTOCOMMIT, on a pool of its own.
+
+        A full pool does not hide a server that is well, and sessions do not wait for looks.
+        """
+        self.enter_loop()
+        if "pool" in self.config.engine_kwargs:
+            return self.bound(Access.READ)
+        if self._probing is None:
+            self._probing = Bind(
+                self.config,
+                f"{self.name} probes",
+                self._policy,
+                reading=self._policy.can_autocommit(),
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
+                **PROBING_POOL,
+            )
+        return self._probing.engine
+
+    def observe_commits(self, observe: Callable[[Connection], None]) -> None:
+        """Have a function called after each COMMIT of a session that may write.
+
+        Args:
+            observe: Called in SQLAlchemy's greenlet with the connection, which is in no transaction
+                any more. It must not raise.
+        """
+        self._observers.append(observe)
+
+    def forget_observer(self, observe: Callable[[Connection], None]) -> None:
+        """Call a function no more."""
+        self._observers.remove(observe)
+
     @property
     def _binds(self) -> list[Bind]:
+        return [bind for bind in (self._bind, self._reading, self._probing) if bind is not None]
+
+    @property
+    def _session_binds(self) -> list[Bind]:
         return [self._bind] if self._reading is None else [self._bind, self._reading]
 
     def _options(self, access: Access) -> Mapping[str, Any]:
@@ -143,41 +196,58 @@ class Engine:
             return {OPTION: Access.READ, **self._policy.view_options()}
         return self._policy.access_options(access)
 
-    def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        engine = self.engine
+    def bound(self, access: Access) -> AsyncEngine:
+        """Answer the `AsyncEngine` that sessions of a kind work on.
+
+        Args:
+            access: How they may be used.
+        """
+        engine = self._bound.get(access)
+        if engine is None:
+            engine = self._bound[access] = self._new_bound(access)
+        return engine
+
+    def _new_bound(self, access: Access) -> AsyncEngine:
         reading = self.prepare_reading() if access is Access.READ else None
         if reading is not None:
-            engine = reading.engine
-        elif options := self._options(access):
-            engine = engine.execution_options(**options)
-        ours: dict[str, Any] = {
-            "bind": engine,
-            "sync_session_class": session_class(access),
-            "expire_on_commit": False,
-            # A session that is used after its end raises, where SQLAlchemy's default would begin
-            # a transaction that nobody commits.
-            "close_resets_only": False,
-        }
-        arguments = ours | dict(self.config.session_kwargs)
-        info = session_info(self.name, access, autocommit=reading is not None)
-        arguments["info"] = {**arguments.get("info", {}), **info}
-        maker = self._makers[access] = async_sessionmaker(**arguments)
+            return reading.engine
+        options = self._options(access)
+        return self.engine.execution_options(**options) if options else self.engine
+
+    def autocommits(self, access: Access) -> bool:
+        """Tell whether the statements of sessions of a kind each stand for themselves.
+
+        Args:
+            access: How they may be used.
+        """
+        return access is Access.READ and self.prepare_reading() is not None
+
+    def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
+        info = session_info(self.name, access, autocommit=self.autocommits(access))
+        arguments = maker_arguments(self.config.session_kwargs, session_class(access), info)
+        maker = async_sessionmaker(**({"bind": self.bound(access)} | arguments))
+        self._makers[access] = maker
         return maker
 
     @property
     def open_connections(self) -> int:
         """Connections that are open right now, in use or not, of all pools."""
-        return sum(len(bind.open) for bind in self._binds)
+        return sum(len(bind.open) for bind in self._session_binds)
 
     @property
     def checked_out(self) -> int:
         """Connections in use right now; 0 for a pool that does not count them."""
-        return sum(bind.checked_out for bind in self._binds)
+        return sum(bind.checked_out for bind in self._session_binds)
+
+    @property
+    def demand(self) -> int:
+        """Connections in use right now, and sessions that wait for one."""
+        return sum(bind.demand for bind in self._session_binds)
 
     @property
     def is_saturated(self) -> bool:
         """Whether a new session would have to wait for a connection."""
-        return any(bind.is_saturated for bind in self._binds)
+        return any(bind.is_saturated for bind in self._session_binds)
 
     @property
     def pool_limits(self) -> tuple[int, int] | None:
@@ -192,7 +262,7 @@ class Engine:
         """
         if self.only_read and Access.SNAPSHOT not in self._makers:
             return 1
-        return len(self._binds)
+        return len(self._session_binds)
 
     def prepare(self, access: Access) -> None:
         """Make what sessions of a kind will use, so that it is known beforehand; opens nothing.

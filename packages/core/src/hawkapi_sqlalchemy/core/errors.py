@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import exc as sa_exc
 
@@ -17,6 +17,7 @@ __all__ = [
     "PoolExhaustedError",
     "PrimaryUnavailableError",
     "ReadOnlyError",
+    "ReplicasUnavailableError",
     "SessionEndedError",
     "TransactionLostError",
     "TransactionRequiredError",
@@ -134,6 +135,19 @@ class SessionEndedError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestError):
 
 class ReadOnlyError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestError):
     """The server refused a write of a read-only session."""
+
+
+class ReplicasUnavailableError(HawkAPISQLAlchemyError, ConnectionError):
+    """No replica serves, and `ReplicaPolicy(when_all_down="error")` forbids the primary to stand in.
+
+    Attributes:
+        reasons: Why, by each replica's name.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        told = "; ".join(f"{name!r}: {reason}" for name, reason in self.reasons.items())
+        super().__init__(f"no replica serves ({told})")
 
 
 class PrimaryUnavailableError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import event
@@ -99,7 +99,12 @@ def _ask(password: Callable[[], Any]) -> str:
 
 
 def listen_to_transactions(
-    engine: Engine, name: str, policy: DialectPolicy, *, on_demotion: Callable[[], None]
+    engine: Engine,
+    name: str,
+    policy: DialectPolicy,
+    *,
+    on_demotion: Callable[[], None],
+    observers: Sequence[Callable[[Connection], None]],
 ) -> None:
     """Never let a COMMIT pass that has nothing left to commit, and make driver errors clear.
 
@@ -108,6 +113,7 @@ def listen_to_transactions(
         name: The database's name.
         policy: Its dialect's policy.
         on_demotion: Called when the server refuses a write because it is the primary no more.
+        observers: Called after each COMMIT that may have stored something; must not raise.
     """
 
     def begin(connection: Connection) -> None:
@@ -125,6 +131,12 @@ def listen_to_transactions(
                 "rolled the transaction back; nothing of it is stored"
             ) from error
         state[_COMMITTING] = True
+
+    def committed(connection: Connection) -> None:
+        if observers and not access_of(connection).is_read_only:
+            vars(connection).pop(_COMMITTING, None)
+            for observe in observers:
+                observe(connection)
 
     @event.listens_for(engine, "handle_error")
     def handle_error(context: ExceptionContext) -> BaseException | None:
@@ -147,7 +159,9 @@ def listen_to_transactions(
                 state[_ERROR] = seen
         return replacement
 
-    hook_transactions(engine, begin=begin, commit=commit, lend=policy.lend)
+    hook_transactions(
+        engine, begin=begin, commit=commit, committed=committed, lend=policy.lend
+    )
     del handle_error
 
 

@@ -22,6 +22,7 @@ from hawkapi_sqlalchemy.core.errors import (
     PartialCommitError,
     PrimaryUnavailableError,
     ReadOnlyError,
+    ReplicasUnavailableError,
     TransactionLostError,
 )
 
@@ -112,6 +113,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], Fault], ...] = (
     (StaleDataError, Fault.STALE),
     (PrimaryUnavailableError, Fault.UNREACHABLE),
     (DatabaseUnavailableError, Fault.UNREACHABLE),
+    (ReplicasUnavailableError, Fault.UNREACHABLE),
     (CannotConnectError, Fault.UNREACHABLE),
     (CommitOutcomeUnknownError, Fault.UNREACHABLE),
     (ReadOnlyError, Fault.OTHER),

@@ -25,19 +25,24 @@ type Hook = Callable[[Connection], None]
 type Lend = Callable[[Engine, Callable[[], PoolProxiedConnection]], PoolProxiedConnection]
 
 
-def hook_transactions(engine: Engine, *, begin: Hook, commit: Hook, lend: Lend) -> None:
+def hook_transactions(
+    engine: Engine, *, begin: Hook, commit: Hook, committed: Hook, lend: Lend
+) -> None:
     """Call functions at the transactions of an engine, and of those derived from it.
 
     Args:
         engine: The engine below the `AsyncEngine`, before anything was derived from it.
         begin: Called when a transaction begins, before anything is sent.
         commit: Called before its COMMIT; an exception prevents it.
+        committed: Called when its COMMIT has held, outside any transaction. Where the events serve,
+            it is called before, as there is no event for that moment.
         lend: Called to check a connection out, with a derived engine and the function that does
             it. Not called where the events serve.
     """
     if not _has_private_names():
         event.listen(engine, "begin", begin)
         event.listen(engine, "commit", commit)
+        event.listen(engine, "commit", committed)
         return
 
     class HookedConnection(Connection):
@@ -53,6 +58,7 @@ def hook_transactions(engine: Engine, *, begin: Hook, commit: Hook, lend: Lend) 
         def _commit_impl(self) -> None:
             commit(self)
             super()._commit_impl()
+            committed(self)
 
     class HookedOptionEngine(OptionEngine):
         _connection_cls = HookedConnection

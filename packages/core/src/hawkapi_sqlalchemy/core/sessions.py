@@ -7,7 +7,7 @@ import functools
 import logging
 import re
 import types
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,13 +25,19 @@ from hawkapi_sqlalchemy.core.errors import SessionEndedError, TransactionRequire
 __all__ = [
     "DatabaseSession",
     "ManualSession",
+    "autocommits",
     "commit_session",
     "end_session",
     "has_ended",
+    "is_ending",
+    "maker_arguments",
+    "may_begin_again",
+    "only_reads",
     "session_access",
     "session_class",
     "session_database",
     "session_info",
+    "set_autocommit",
     "watch_manual",
 ]
 
@@ -111,21 +117,55 @@ class DatabaseSession(Session):
         return super().begin_nested()
 
     def _may_repeat(self, statement: Any, error: DBAPIError) -> bool:
-        if _ENDING in self.info:
-            return False
-        access: Access = self.info.get(_ACCESS, Access.MANUAL)
-        only_reads = getattr(statement, "is_select", False) or (
-            # Nothing of a transaction's is stored. In AUTOCOMMIT a NOTIFY would be sent twice.
-            access.is_read_only and (not self.info.get(_AUTOCOMMIT) or _is_query(statement))
+        return (
+            error.connection_invalidated and only_reads(self, statement) and may_begin_again(self)
         )
-        # The rollback in between would expire what an earlier transaction left loaded, and drop
-        # the callbacks that wait for this one's COMMIT.
-        is_untouched = not self.identity_map and not has_callbacks(self)
-        return only_reads and is_untouched and error.connection_invalidated
+
+
+def only_reads(session: Session, statement: Any) -> bool:
+    """Tell whether a statement that was lost on its way may be sent again.
+
+    Args:
+        session: The session below ours.
+        statement: The statement.
+    """
+    info = session.info
+    access: Access = info.get(_ACCESS, Access.MANUAL)
+    return getattr(statement, "is_select", False) or (
+        # Nothing of a transaction's is stored. In AUTOCOMMIT a NOTIFY would be sent twice.
+        access.is_read_only and (not info.get(_AUTOCOMMIT) or _is_query(statement))
+    )
+
+
+def may_begin_again(session: Session) -> bool:
+    """Tell whether a session whose first statement has failed may be rolled back, and go on.
+
+    The rollback would expire what an earlier transaction left loaded, and drop the callbacks that
+    wait for this one's COMMIT.
+
+    Args:
+        session: The session below ours.
+    """
+    return not (_ENDING in session.info or session.identity_map or has_callbacks(session))
 
 
 def _is_query(statement: Any) -> bool:
     return getattr(statement, "is_text", False) and bool(_QUERY.match(statement.text))
+
+
+def is_ending(session: Session) -> bool:
+    """Tell whether `end_session` is ending a session."""
+    return _ENDING in session.info
+
+
+def autocommits(session: Session) -> bool:
+    """Tell whether a session's statements each stand for themselves."""
+    return bool(session.info.get(_AUTOCOMMIT))
+
+
+def set_autocommit(session: Session, autocommit: bool) -> None:  # noqa: FBT001  # a setter
+    """Say whether a session's statements each stand for themselves, once that is known."""
+    session.info[_AUTOCOMMIT] = autocommit
 
 
 @event.listens_for(DatabaseSession, "after_begin")
@@ -211,6 +251,28 @@ def session_info(name: str, access: Access, *, autocommit: bool) -> dict[str, An
         What its `info` must hold.
     """
     return {_NAME: name, _ACCESS: access, _AUTOCOMMIT: autocommit}
+
+
+def maker_arguments(
+    given: Mapping[str, Any], sync_session_class: type[Session], info: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put the arguments of an `async_sessionmaker` together; the bind is left to the caller.
+
+    Args:
+        given: The application's, which win over ours.
+        sync_session_class: The class of the session below, unless the application has one.
+        info: What the session's `info` must hold.
+    """
+    ours: dict[str, Any] = {
+        "sync_session_class": sync_session_class,
+        "expire_on_commit": False,
+        # A session that is used after its end raises, where SQLAlchemy's default would begin a
+        # transaction that nobody commits.
+        "close_resets_only": False,
+    }
+    arguments = ours | dict(given)
+    arguments["info"] = {**arguments.get("info", {}), **info}
+    return arguments
 
 
 def session_class(access: Access) -> type[DatabaseSession]:

@@ -163,6 +163,11 @@ class DatabasePool(AsyncAdaptedQueuePool):
         """Connections that could be lent out right now without waiting."""
         return self._ceiling - self.checkedout()
 
+    @property
+    def demand(self) -> int:
+        """Connections in use, and those who wait for one."""
+        return self.checkedout() + len(self._line)
+
     def size(self) -> int:
         """Connections that stay open."""
         return self._floor

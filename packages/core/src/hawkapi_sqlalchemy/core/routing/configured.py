@@ -1,0 +1,96 @@
+"""A Database's replicas, as they are registered and configured now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.engine import Engine
+from hawkapi_sqlalchemy.core.names import PRIMARY, is_replica
+from hawkapi_sqlalchemy.core.routing.capture import Capture
+from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
+from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
+from hawkapi_sqlalchemy.core.routing.replication import replication_for
+from hawkapi_sqlalchemy.core.routing.routed import RoutedReads
+
+__all__ = ["ReplicaRouting"]
+
+
+class ReplicaRouting:
+    """Makes the replica set of a Database, and makes it anew when other engines are registered.
+
+    Args:
+        engines: The Database's, by name.
+    """
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+        self._known: dict[str, Engine] | None = None
+        self._policy = ReplicaPolicy()
+        self._wait = 0.0
+        self._tokens = False
+        self._reads: RoutedReads | None = None
+        self._observed: tuple[Engine, Capture] | None = None
+
+    def configure(self, policy: ReplicaPolicy, *, tokens: bool, wait: float) -> None:
+        """Use the replicas otherwise from now on.
+
+        Args:
+            policy: When a replica serves, and what happens when none does.
+            tokens: Find out after each COMMIT of a request where it has led the primary.
+            wait: Seconds that a session may wait for a replica to catch up.
+        """
+        self._policy, self._tokens, self._wait = policy, tokens, wait
+        self._known = None
+
+    @property
+    def reads(self) -> RoutedReads | None:
+        """The sessions of the replicas; `None` where there are none but the primary's own address."""
+        # A comparison of identities, in C. Whoever replaces engines tells nobody.
+        if self._known != self._engines:
+            self._make()
+        return self._reads
+
+    async def dispose(self) -> None:
+        """Look at the replicas no more, and close what the set has opened for itself."""
+        if self._reads is not None:
+            await self._reads.replicas.dispose()
+
+    def _make(self) -> None:
+        self._known = dict(self._engines)
+        if self._reads is not None:
+            self._reads.replicas.stop()
+            self._reads = None
+        if self._observed is not None:
+            engine, capture = self._observed
+            engine.forget_observer(capture)
+            self._observed = None
+        primary = self._engines.get(PRIMARY)
+        if primary is None:
+            return
+        replicas = [
+            engine
+            for name, engine in self._engines.items()
+            if is_replica(name) and not _same_place(engine.config, primary.config)
+        ]
+        if not replicas:
+            return
+        replication = replication_for(primary.config)
+        replica_set = ReplicaSet(
+            primary, replicas, policy=self._policy, replication=replication, wait=self._wait
+        )
+        self._reads = RoutedReads(replica_set)
+        if self._tokens:
+            capture = Capture(replica_set, replication)
+            primary.observe_commits(capture)
+            self._observed = primary, capture
+
+
+def _same_place(one: DatabaseConfig, other: DatabaseConfig) -> bool:
+    """Tell whether two configurations lead to the same server and database.
+
+    A replica that is configured so, on a developer's machine or in a test, is the primary.
+    """
+    urls = one.sqlalchemy_url, other.sqlalchemy_url
+    first, second = ((url.host, url.port, url.database, url.query.get("host")) for url in urls)
+    return first == second

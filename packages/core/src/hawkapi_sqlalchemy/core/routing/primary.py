@@ -1,0 +1,129 @@
+"""What a replica set knows of its primary."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from hawkapi_sqlalchemy.core.engine import Engine
+from hawkapi_sqlalchemy.core.routing.lag import PrimaryHistory
+from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
+from hawkapi_sqlalchemy.core.routing.positions import Position
+from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, Replication
+
+__all__ = ["Primary"]
+
+_CLOCKS_APART = 2.0
+"""Seconds by which the clocks of two application servers may differ, and a token's is rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    view: PrimaryView
+    at: float
+
+
+class Primary:
+    """The primary's position and role, as last seen.
+
+    While it does not answer, what it told last stands: a replica that has all of that lags behind
+    nothing that anybody could have read.
+
+    Args:
+        engine: The primary.
+        replication: Its statements; `None` for a kind of database that has no server to look at.
+        policy: Says how often to look.
+
+    Attributes:
+        engine: The primary.
+        history: Its positions of late.
+    """
+
+    def __init__(self, engine: Engine, replication: Replication | None, policy: ReplicaPolicy) -> None:
+        self.engine = engine
+        self.history = PrimaryHistory()
+        self._replication = replication
+        self._policy = policy
+        self._look: _Look | None = None
+        self._tried_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+        self._reached: Position | None = None
+
+    @property
+    def view(self) -> PrimaryView | None:
+        """What it told last, if anything."""
+        return self._look.view if self._look is not None else None
+
+    @property
+    def position(self) -> Position | None:
+        """The latest position that is known of it."""
+        return self._reached
+
+    def reached(self, position: Position) -> None:
+        """Note a position that one of its COMMITs has led to.
+
+        Args:
+            position: The position.
+        """
+        self._reached = position if self._reached is None else self._reached.merged(position)
+
+    def can_have(self, position: Position, issued_at: float) -> bool:
+        """Tell whether it may have what a position stands for.
+
+        A token leads further than what is known of the primary, if it is younger than that; but
+        never into another history: what a promotion has lost, waiting does not bring back.
+
+        Args:
+            position: A token's.
+            issued_at: When the token was issued, in seconds since the epoch.
+        """
+        known = self._reached
+        if known is None or self._look is None:
+            return True
+        if known.covers(position):
+            return True
+        return known.shares_history(position) and issued_at + _CLOCKS_APART >= self._look.at
+
+    async def look(self) -> None:
+        """Ask it, unless that was done a moment ago, for another replica.
+
+        Does not raise: one that does not answer is left as it was seen last.
+        """
+        if self._looking is None:
+            if time.monotonic() - self._tried_at < self._policy.probe_interval / 2:
+                return
+            self._looking = asyncio.create_task(self._ask())
+            self._looking.add_done_callback(self._looked)
+        await asyncio.shield(self._looking)
+
+    def forget_loop(self) -> None:
+        """Forget a look under way in an event loop that is gone."""
+        self._looking = None
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        if self._looking is task:
+            self._looking = None
+
+    async def _ask(self) -> None:
+        replication = self._replication
+        if replication is None:
+            return
+        self._tried_at = time.monotonic()
+        try:
+            async with asyncio.timeout(self._policy.probe_timeout):
+                async with self.engine.prober.connect() as connection:
+                    view = await replication.primary(connection)
+        except (SQLAlchemyError, OSError):
+            return
+        if not view.is_primary:
+            # The connection leads to a server that was the primary.
+            self.engine.distrust()
+            return
+        self._look = _Look(view, time.time())
+        if view.position is not None:
+            # Not merged: after a promotion it may have gone back.
+            self._reached = view.position
+            self.history.add(time.monotonic(), view.position)

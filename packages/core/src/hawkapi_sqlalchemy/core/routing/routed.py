@@ -1,0 +1,247 @@
+"""Sessions that read from one replica, chosen when they first need it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from sqlalchemy.engine import Engine as SyncEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.util import await_only
+
+from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.engine import Engine
+from hawkapi_sqlalchemy.core.errors import CannotConnectError
+from hawkapi_sqlalchemy.core.faults import Fault, fault_of
+from hawkapi_sqlalchemy.core.routing.freshness import Requirement, current_freshness
+from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
+from hawkapi_sqlalchemy.core.sessions import (
+    DatabaseSession,
+    autocommits,
+    is_ending,
+    maker_arguments,
+    may_begin_again,
+    only_reads,
+    session_info,
+    set_autocommit,
+)
+
+__all__ = ["Route", "RoutedReads", "RoutedSession", "route_of"]
+
+_ROUTE = "hawkapi_route"
+
+
+class Route:
+    """Where one session reads from.
+
+    Args:
+        replicas: The set that is chosen from.
+        access: How the session may be used.
+
+    Attributes:
+        engine: The database that was chosen; `None` before the first statement.
+    """
+
+    __slots__ = ("_requirement", "_tried", "access", "engine", "replicas")
+
+    def __init__(self, replicas: ReplicaSet, access: Access) -> None:
+        self.replicas = replicas
+        self.access = access
+        self.engine: Engine | None = None
+        self._tried: list[Engine] = []
+        self._requirement: Requirement | None = None
+
+    @property
+    def is_on_replica(self) -> bool:
+        """Whether the database that was chosen is a replica."""
+        return self.engine is not None and self.replicas.replica_of(self.engine) is not None
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether somebody is left who might serve, or has not been asked twice."""
+        return len(self._tried) <= len(self.replicas.engines) + 1
+
+    def bind(self, session: Session) -> SyncEngine:
+        """Answer what the session works on, and choose it first where that is still to be done.
+
+        Args:
+            session: The session. In SQLAlchemy's greenlet.
+        """
+        freshness = current_freshness.get(None)
+        requirement = None if freshness is None else freshness.required(self.replicas.cluster)
+        if self.engine is None:
+            engine = self.replicas.engine_now(requirement, self._tried)
+            if engine is None:
+                engine = await_only(self.replicas.engine(requirement, self._tried))
+            self._take(engine, session)
+        elif requirement != self._requirement and not self._shows(requirement):
+            # The request itself has written meanwhile. The primary is behind nobody.
+            self._take(self.replicas.primary, session)
+        self._requirement = requirement
+        assert self.engine is not None  # noqa: S101  # chosen above
+        self.engine.enter_loop()
+        return self.engine.bound(self.access).sync_engine
+
+    def has_failed(self, error: BaseException) -> None:
+        """Choose anew at the next statement, and another one.
+
+        Args:
+            error: What was raised.
+        """
+        if self.engine is None:
+            return
+        self._tried.append(self.engine)
+        replica = self.replicas.replica_of(self.engine)
+        if replica is not None:
+            replica.connection_failed(error)
+        self.engine = None
+
+    def move_to_primary(self, session: Session) -> None:
+        """Read from the primary from now on.
+
+        Args:
+            session: The session.
+        """
+        self._take(self.replicas.primary, session)
+
+    def _take(self, engine: Engine, session: Session) -> None:
+        self.engine = engine
+        set_autocommit(session, engine.autocommits(self.access))
+
+    def _shows(self, requirement: Requirement | None) -> bool:
+        if requirement is None or not self.is_on_replica or self.engine is None:
+            return True
+        replica = self.replicas.replica_of(self.engine)
+        position = requirement.position
+        return replica is not None and position is not None and replica.shows(position)
+
+
+def route_of(session: AsyncSession | Session) -> Route | None:
+    """Answer where a session reads from; `None` for one that is not routed."""
+    return session.info.get(_ROUTE)
+
+
+class RoutedSession(DatabaseSession):
+    """The session below one that reads from a replica.
+
+    It stays with the replica that it begins with. If that one is lost, its statement runs again:
+    on another replica if it was the first, and on the primary, which is behind no replica, if
+    others went before it.
+    """
+
+    def get_bind(self, mapper: Any = None, *, bind: Any = None, **arguments: Any) -> Any:
+        """Answer what to work on; see SQLAlchemy's `Session.get_bind`."""
+        if bind is not None:
+            return bind
+        route: Route = self.info[_ROUTE]
+        return route.bind(self)
+
+    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement; see SQLAlchemy's `Session.execute`."""
+        while True:
+            begun = self.in_transaction()
+            try:
+                return super(DatabaseSession, self).execute(statement, *args, **kwargs)
+            except DBAPIError as error:
+                if not self._has_moved(statement, error, begun=begun):
+                    raise
+
+    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
+        while True:
+            begun = self.in_transaction()
+            try:
+                return super(DatabaseSession, self).scalar(statement, *args, **kwargs)
+            except DBAPIError as error:
+                if not self._has_moved(statement, error, begun=begun):
+                    raise
+
+    def begin_nested(self) -> SessionTransaction:
+        """Begin a savepoint; see SQLAlchemy's `Session.begin_nested`.
+
+        Raises:
+            TransactionRequiredError: The session's statements each stand for themselves.
+        """
+        # Whether they do depends on the database, which must be known by now.
+        self.get_bind()
+        return super().begin_nested()
+
+    def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
+        """Make another database the session's, if its statement may run there instead."""
+        route: Route = self.info[_ROUTE]
+        was_on_replica = route.is_on_replica
+        lost = error.connection_invalidated or isinstance(error, CannotConnectError)
+        # A replica cancels what stands in the way of its replay.
+        conflict = was_on_replica and fault_of(error) is Fault.SERIALIZATION
+        if not (lost or conflict) or is_ending(self) or not only_reads(self, statement):
+            return False
+        if lost:
+            route.has_failed(error)
+        if begun:
+            if not was_on_replica or not autocommits(self):
+                return False
+            # It stands for itself here, so it may stand for itself elsewhere. The transaction that
+            # SQLAlchemy has open around it is a shell, and goes on beside the lost connection.
+            route.move_to_primary(self)
+            return True
+        if not route.may_try_again or not may_begin_again(self):
+            return False
+        if conflict:
+            route.move_to_primary(self)
+        self.rollback()
+        return True
+
+
+@functools.cache
+def _routed(base: type[Session]) -> type[Session]:
+    """Make a class of an application's own follow a route."""
+    if issubclass(base, RoutedSession):
+        return base
+    return type(f"Routed{base.__name__}", (RoutedSession, base), {})
+
+
+class RoutedReads:
+    """The sessions of a replica set.
+
+    Args:
+        replicas: The set.
+
+    Attributes:
+        name: The name that they carry.
+        replicas: The set.
+    """
+
+    def __init__(self, replicas: ReplicaSet) -> None:
+        self.name = replicas.name
+        self.replicas = replicas
+        self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
+
+    def session(self, access: Access) -> AsyncSession:
+        """Make a session. The caller ends it with `end_session`.
+
+        Args:
+            access: How it may be used.
+        """
+        maker = self._makers.get(access) or self._new_maker(access)
+        session = maker.class_(**maker.kw)
+        session.sync_session.info[_ROUTE] = Route(self.replicas, access)
+        return session
+
+    def prepare(self, access: Access) -> None:
+        """Make what sessions of a kind will use, so that it is known beforehand; opens nothing.
+
+        Args:
+            access: How the sessions may be used.
+        """
+        for engine in self.replicas.engines:
+            engine.prepare(access)
+
+    def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
+        config = self.replicas.engines[0].config
+        info = session_info(self.name, access, autocommit=False)
+        arguments = maker_arguments(config.session_kwargs, RoutedSession, info)
+        arguments["sync_session_class"] = _routed(arguments["sync_session_class"])
+        maker = self._makers[access] = async_sessionmaker(**arguments)
+        return maker
