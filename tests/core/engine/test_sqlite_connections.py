@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hawkapi_sqlalchemy.core import CannotConnectError, Database
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.dialects import sqlite
+from hawkapi_sqlalchemy.core.dialects import aiosqlite_connection, sqlite
 
 FULL, NORMAL = 2, 1
 STORES = ["file", "memory"]
@@ -203,3 +204,34 @@ async def test_a_misspelt_journal_mode_or_pragma_value_does_not_pass_for_a_lock(
     with pytest.raises(Exception, match="not a database") as caught:
         await pragma(database, "user_version")
     assert not isinstance(caught.value, CannotConnectError)
+
+
+def test_a_connection_whose_loop_ends_while_it_opens_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connect_late(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        begun.set()
+        assert may_go_on.wait(20)
+        opened.append(connect(*args, check_same_thread=False, **kwargs))
+        return opened[0]
+
+    monkeypatch.setattr(sqlite3, "connect", connect_late)
+    connection = aiosqlite_connection.connect(str(tmp_path / "app.db"))
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(connection)
+        await asyncio.to_thread(begun.wait, 20)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(give_up())
+    may_go_on.set()
+    thread: Any = connection
+    thread._thread.join(20)
+    assert not thread._thread.is_alive()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")

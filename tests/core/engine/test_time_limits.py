@@ -98,16 +98,16 @@ async def test_a_statement_that_takes_too_long_is_cancelled_and_the_connection_g
 async def test_an_sqlite_limit_is_for_each_statement_not_for_the_session(
     database_url: str, make_database: Any
 ) -> None:
-    database: Database = make_database(database_url, statement_timeout=0.3)
+    database: Database = make_database(database_url, statement_timeout=0.5)
     busy = text(
-        "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200000) "
+        "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000) "
         "SELECT count(*) FROM n"
     )
     async with asyncio.timeout(20), database.session() as session:
         await session.scalar(text("SELECT 1"))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.6)
         for _ in range(3):
-            assert await session.scalar(busy) == 200_000
+            assert await session.scalar(busy) == 20_000
 
 
 @pytest.mark.dialects("postgresql", "mariadb")

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from functools import partial
 from operator import methodcaller
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 import aiosqlite
 from aiosqlite.core import (
@@ -168,6 +168,16 @@ class Connection(aiosqlite.Connection):
             self._opened.interrupt()
             await asyncio.wait([ended], timeout=_CLOSE_TIMEOUT)
 
+    async def _connect(self) -> Self:
+        """Open it; what awaiting a connection does."""
+        if self._connection is None:
+            try:
+                self._connection = await self._send(self._open)
+            except BaseException:
+                self.stop()
+                raise
+        return self
+
     def _open(self) -> sqlite3.Connection:
         # Kept here too: who is cancelled while it opens never learns of it.
         self._opened = sqlite3.connect(self._database, **self._arguments)
@@ -176,6 +186,9 @@ class Connection(aiosqlite.Connection):
     def _visit[T](self, function: Callable[[], T]) -> asyncio.Future[T]:
         if not self._running or self._connection is None:
             raise ValueError(_CLOSED)
+        return self._send(function)
+
+    def _send[T](self, function: Callable[[], T]) -> asyncio.Future[T]:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._asked += 1
         queue: SimpleQueue[Any] = self._tx  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # half typed
