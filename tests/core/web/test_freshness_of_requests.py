@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -188,6 +190,18 @@ async def test_without_the_setting_there_is_no_freshness_and_no_token(new_app) -
 
     assert pairs(await call(app, "GET", "/look"), HEADER) == []
     assert found == [None]
+
+
+def test_an_application_without_the_setting_does_not_load_the_signing_library() -> None:
+    code = (
+        "import sys; from hawkapi import HawkAPI; from hawkapi_sqlalchemy.core import *;"
+        "init_database(HawkAPI(), url='sqlite+aiosqlite://');"
+        "assert 'itsdangerous' not in sys.modules;"
+        f"given = ReadYourWrites(secret={SECRET!r});"
+        "init_database(HawkAPI(), url='sqlite+aiosqlite://', read_your_writes=given);"
+        "assert 'itsdangerous' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
 
 
 async def test_a_second_init_database_takes_the_new_setting(following, new_app) -> None:
