@@ -15,6 +15,7 @@ from asgi import call
 from calls import recording, started_in
 from client_tokens import (
     HEADER,
+    SECRET,
     cookie,
     described,
     marks,
