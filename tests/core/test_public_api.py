@@ -138,7 +138,7 @@ def test_every_public_function_documents_what_it_raises(name: str) -> None:
     assert raised(function) <= told
 
 
-@pytest.mark.parametrize("name", ["Database", "DatabaseConfig", "Engine"])
+@pytest.mark.parametrize("name", ["Database", "DatabaseConfig", "Engine", "ReadYourWrites"])
 def test_every_public_class_documents_its_parameters(name: str) -> None:
     value = getattr(core, name)
     assert documented(value.__doc__ or "", "Args") == parameters(value)
@@ -190,3 +190,7 @@ def test_importing_the_core_loads_no_driver_no_migrations_and_no_tests() -> None
     assert {"hawkapi", "sqlalchemy"} <= loaded
     unwanted = {"asyncpg", "aiomysql", "pymysql", "aiosqlite", "alembic", "pytest", "_pytest"}
     assert loaded & unwanted == set()
+
+
+def test_importing_the_core_loads_nothing_that_only_tokens_need() -> None:
+    assert "itsdangerous" not in loaded_by("hawkapi_sqlalchemy.core")

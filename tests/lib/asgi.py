@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json as json_module
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,7 @@ async def call(
     *,
     query: str = "",
     body: bytes = b"",
+    headers: Sequence[tuple[bytes, bytes]] = (),
     receive: Receive | None = None,
     on_start: Callable[[], Awaitable[object]] | None = None,
     reply: Reply | None = None,
@@ -91,6 +92,7 @@ async def call(
         path: The path.
         query: What follows the question mark.
         body: The request's body.
+        headers: Headers of the request, beside `host`.
         receive: Answers the application's `receive()` instead of `body`.
         on_start: Awaited when the response's start has left, before the application goes on.
         reply: Where the messages go, for who wants to see those sent before an exception.
@@ -112,7 +114,7 @@ async def call(
         "root_path": "",
         "scheme": "http",
         "server": ("testserver", 80),
-        "headers": [(b"host", b"testserver")],
+        "headers": [(b"host", b"testserver"), *headers],
     }
     await app(scope, receive or body_then_silence(body), send)
     return reply

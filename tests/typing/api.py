@@ -21,6 +21,7 @@ from hawkapi_sqlalchemy import (
     DatabaseConfig,
     DataclassBase,
     Engine,
+    ReadYourWrites,
     TimestampMixin,
     UUIDMixin,
     all_healthy,
@@ -107,6 +108,13 @@ assert_type(
     init_database(
         app,
         databases={"primary": DatabaseConfig(URL), "replica": DatabaseConfig(URL)},
+        read_your_writes=ReadYourWrites(
+            secret=["s" * 32, b"s" * 32],
+            max_age=10,
+            cookie=None,
+            bind_to=lambda request: request.headers.get("x-user"),
+            same_site="strict",
+        ),
         commit_when=lambda status: status < 300,
         readiness=False,
         drain_timeout=1.0,
@@ -114,6 +122,8 @@ assert_type(
     ),
     Database,
 )
+ReadYourWrites("s" * 32)  # pyright: ignore[reportCallIssue]
+ReadYourWrites(secret="s" * 32, same_site="Lax")  # pyright: ignore[reportArgumentType]
 init_database(app, URL)  # pyright: ignore[reportCallIssue]
 init_database(app, databases={"primary": URL})  # pyright: ignore[reportArgumentType]
 

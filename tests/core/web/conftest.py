@@ -13,8 +13,15 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+import client_tokens
 from asgi import until
-from hawkapi_sqlalchemy.core import Database, DatabaseConfig, get_session, init_database
+from hawkapi_sqlalchemy.core import (
+    Database,
+    DatabaseConfig,
+    ReadYourWrites,
+    get_session,
+    init_database,
+)
 from schema import Base, User
 
 
@@ -100,6 +107,19 @@ def with_users() -> Callable[[HawkAPI], HawkAPI]:
         return app
 
     return add
+
+
+@pytest.fixture
+def following(new_app: Callable[..., HawkAPI]) -> Callable[..., HawkAPI]:
+    """Make applications with read-your-writes, and with the routes of `client_tokens`."""
+
+    def make(**settings: Any) -> HawkAPI:
+        settings = {"secret": client_tokens.SECRET} | settings
+        return client_tokens.with_routes(
+            new_app(options={"read_your_writes": ReadYourWrites(**settings)})
+        )
+
+    return make
 
 
 @pytest.fixture

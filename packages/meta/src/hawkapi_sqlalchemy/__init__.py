@@ -27,6 +27,7 @@ __all__ = [
     "DatabaseConfig",
     "DataclassBase",
     "Engine",
+    "ReadYourWrites",
     "TimestampMixin",
     "UUIDMixin",
     "all_healthy",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from hawkapi_sqlalchemy.core import Database as Database
     from hawkapi_sqlalchemy.core import DatabaseConfig as DatabaseConfig
     from hawkapi_sqlalchemy.core import Engine as Engine
+    from hawkapi_sqlalchemy.core import ReadYourWrites as ReadYourWrites
     from hawkapi_sqlalchemy.core import all_healthy as all_healthy
     from hawkapi_sqlalchemy.core import create_engine as create_engine
     from hawkapi_sqlalchemy.core import database_healthy as database_healthy
@@ -78,6 +80,7 @@ else:
         "DatabaseConfig": "core",
         "DataclassBase": "mixins",
         "Engine": "core",
+        "ReadYourWrites": "core",
         "TimestampMixin": "mixins",
         "UUIDMixin": "mixins",
         "all_healthy": "core",

@@ -22,6 +22,7 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseWarning,
 )
 from hawkapi_sqlalchemy.core.health import all_healthy, database_healthy, session_healthy
+from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
 from hawkapi_sqlalchemy.core.web import (
     get_replica_session,
     get_session,
@@ -45,6 +46,7 @@ __all__ = [
     "PoolExhaustedError",
     "PrimaryUnavailableError",
     "ReadOnlyError",
+    "ReadYourWrites",
     "SessionEndedError",
     "TransactionLostError",
     "TransactionRequiredError",

@@ -8,11 +8,13 @@ from hawkapi import Route
 from hawkapi.middleware import Middleware
 from hawkapi.plugins import Plugin
 
+from hawkapi_sqlalchemy.core.routing.freshness import current_freshness
 from hawkapi_sqlalchemy.core.web._hawkapi import (
     insert_innermost,
     insert_into_routes,
     mounted_applications,
 )
+from hawkapi_sqlalchemy.core.web.client_positions import TokenGate
 from hawkapi_sqlalchemy.core.web.exchange import EXCHANGE, Exchange
 from hawkapi_sqlalchemy.core.web.gate import ResponseReplaced, Scope, inner_gate, outer_gate
 from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
@@ -47,6 +49,13 @@ class DatabaseMiddleware(Middleware):
         # HawkAPI does not name itself in the scope; what looks the database up by it would end at
         # whichever application was initialised last.
         scope["app"] = self._owner
+        tokens: TokenGate | None = None
+        if state.client_positions is not None or (
+            # The writes of a mounted application are none of the databases around it.
+            state.is_mounted and current_freshness.get() is not None
+        ):
+            tokens = TokenGate(state.client_positions, scope, send)
+            send = tokens.send
         exchange = scope[EXCHANGE] = outer_gate(state, receive, send)
         state.in_flight += 1
         try:
@@ -63,6 +72,8 @@ class DatabaseMiddleware(Middleware):
                     await exchange.work.finish()
             finally:
                 state.in_flight -= 1
+                if tokens is not None:
+                    tokens.leave()
 
 
 class CommitGate(Middleware):
@@ -98,10 +109,13 @@ def _adopt(state: DatabaseState) -> None:
     """Give mounted applications without a database of their own the gate and the error answers.
 
     Their requests share the unit of work, and have background tasks, middleware and error handlers
-    of their own inside it.
+    of their own inside it. An application with a database of its own learns that it is mounted.
     """
     for app in mounted_applications(state.app):
-        if app not in state.adopted and STATE not in vars(app):
+        own: DatabaseState | None = vars(app).get(STATE)
+        if own is not None:
+            own.is_mounted = True
+        elif app not in state.adopted:
             state.adopted.add(app)
             app.add_middleware(CommitGate)
             insert_into_routes(app.routes, CommitGate)

@@ -15,6 +15,7 @@ from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import ConfigurationError, DatabaseNotConfiguredError
 from hawkapi_sqlalchemy.core.names import PRIMARY
+from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
 from hawkapi_sqlalchemy.core.web.middleware import DatabaseMiddleware, RouteGates
 from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
 from hawkapi_sqlalchemy.core.web.readiness import register_readiness
@@ -55,6 +56,7 @@ def init_database(
     url: str | None = None,
     config: DatabaseConfig | None = None,
     databases: Mapping[str, DatabaseConfig] | None = None,
+    read_your_writes: ReadYourWrites | None = None,
     commit_when: CommitWhen = is_success,
     readiness: bool = True,
     startup_timeout: float | None = 10.0,
@@ -76,6 +78,8 @@ def init_database(
         url: The URL of the only database.
         config: The configuration of the only database.
         databases: Configurations by name; `"primary"` must be among them.
+        read_your_writes: Clients see what they have written on their next request too, also where
+            replicas answer it. Default `None`: that is up to the replicas.
         commit_when: Decides by the response's status whether the request's transaction is
             committed. Default: below 400.
         readiness: Register a readiness check named `"database"`. Default `True`.
@@ -114,6 +118,7 @@ def init_database(
         startup_timeout=startup_timeout,
         drain_timeout=drain_timeout,
         workers=workers,
+        read_your_writes=read_your_writes,
     )
     namespace: Any = getattr(app, "state", None)
     if namespace is None:

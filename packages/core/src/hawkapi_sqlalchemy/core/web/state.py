@@ -9,6 +9,8 @@ from collections.abc import Callable
 from hawkapi import HawkAPI
 
 from hawkapi_sqlalchemy.core.database import Database
+from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
+from hawkapi_sqlalchemy.core.web.client_positions import ClientPositions
 
 __all__ = ["STATE", "CommitWhen", "DatabaseState", "is_success"]
 
@@ -40,6 +42,8 @@ class DatabaseState:
         self.drain_timeout = 0.0
         self.workers: int | None = None
         self.in_flight = 0
+        self.client_positions: ClientPositions | None = None
+        self.is_mounted = False
         self.adopted: weakref.WeakSet[HawkAPI] = weakref.WeakSet()
         self._replaced: list[Database] = []
 
@@ -51,6 +55,7 @@ class DatabaseState:
         startup_timeout: float | None,
         drain_timeout: float,
         workers: int | None,
+        read_your_writes: ReadYourWrites | None,
     ) -> None:
         """Use a Database from now on; one that was used before is disposed at shut-down."""
         if database is not self.database:
@@ -60,6 +65,9 @@ class DatabaseState:
         self.startup_timeout = startup_timeout
         self.drain_timeout = drain_timeout
         self.workers = workers
+        self.client_positions = (
+            None if read_your_writes is None else ClientPositions(read_your_writes)
+        )
 
     async def drain(self) -> None:
         """Wait for the requests under way, then dispose every engine.
