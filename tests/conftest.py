@@ -5,4 +5,5 @@ pytest_plugins = [
     "dbservers.plugin",
     "dbservers.fixtures",
     "dbservers.cluster_fixtures",
+    "replica_service.fixtures",
 ]

@@ -1,8 +1,8 @@
 """A primary with several replicas, as tests use and harm them."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
+from dbservers.at_once import at_once
 from dbservers.mariadb import MariaDBServer
 from dbservers.postgresql import PostgreSQLServer
 from hawkapi_sqlalchemy.pytest.servers.server import DATABASE
@@ -101,7 +101,7 @@ class Cluster:
         """
         if self.leader is not self.primary:
             return False
-        _at_once(_revive, self.servers)
+        at_once(_revive, self.servers)
         self.resume_replay()
         try:
             self.wait_for_catch_up(timeout=timeout)
@@ -111,13 +111,13 @@ class Cluster:
 
     def discard(self) -> None:
         """End all servers at once, and remove their folders."""
-        _at_once(lambda server: server.discard(), self.servers)
+        at_once(lambda server: server.discard(), self.servers)
 
 
 def create_cluster(primary: Server, create_replica: Callable[[], Server], number: int) -> Cluster:
     """Give a primary replicas, started at once."""
     try:
-        replicas = _at_once(lambda _: create_replica(), range(number))
+        replicas = at_once(lambda _: create_replica(), range(number))
     except BaseException:
         primary.discard()
         raise
@@ -129,9 +129,3 @@ def _revive(server: Server) -> None:
         server.resume()
     else:
         server.start()
-
-
-def _at_once[T, R](do: Callable[[T], R], to: Iterable[T]) -> list[R]:
-    """Do the same to several at once; wait for all, even if one fails."""
-    with ThreadPoolExecutor() as threads:
-        return list(threads.map(do, to))
