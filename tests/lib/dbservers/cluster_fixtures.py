@@ -44,14 +44,17 @@ def spare_cluster(
     cluster.database = cluster.primary.create_database(replicated_name())
     cluster.wait_for_catch_up()
     yield cluster
-    if cluster.heal():
-        # A connection left behind would hold the replay of the drop up.
-        for server in cluster.replicas:
-            server.disconnect(cluster.database)
-        cluster.primary.drop_database(cluster.database)
-    else:
-        del spare_clusters[dialect]
-        cluster.discard()
+    healed = False
+    try:
+        if healed := cluster.heal():
+            # A connection left behind would hold the replay of the drop up.
+            for server in cluster.replicas:
+                server.disconnect(cluster.database)
+            cluster.primary.drop_database(cluster.database)
+    finally:
+        if not healed:
+            del spare_clusters[dialect]
+            cluster.discard()
 
 
 def _start(dialect: str, run: Run) -> Cluster:
