@@ -1,3 +1,9 @@
 """The fixtures that all tests share: real database servers, and pytest's own tester."""
 
-pytest_plugins = ["pytester", "dbservers.plugin", "dbservers.fixtures"]
+pytest_plugins = [
+    "pytester",
+    "dbservers.plugin",
+    "dbservers.fixtures",
+    "dbservers.cluster_fixtures",
+    "replica_service.fixtures",
+]

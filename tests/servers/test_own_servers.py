@@ -8,7 +8,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dbservers.replication import PostgreSQLPair
-from dbservers.server import DatabaseServer, is_open
+from dbservers.server import DatabaseServer
+from dbservers.stoppable import is_open
 
 
 async def insert(url: str, note: int) -> None:

@@ -3,17 +3,16 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from dbservers.mariadb import MariaDBServer
-from dbservers.plugin import RUN, is_ci
+from dbservers.missing import require
+from dbservers.plugin import RUN
 from dbservers.postgresql import PostgreSQLServer
 from dbservers.replication import PostgreSQLPair, Replicated
 from dbservers.run import Run
 from dbservers.server import DatabaseServer, replicated_name
-from hawkapi_sqlalchemy.pytest.servers.errors import ServerMissingError
 from hawkapi_sqlalchemy.pytest.servers.server import DATABASE
 
 type _Server = PostgreSQLServer | MariaDBServer
@@ -38,13 +37,13 @@ def database_server(dialect: str, server_run: Run) -> DatabaseServer:
         "postgresql": server_run.postgresql,
         "mariadb": server_run.mariadb,
     }
-    return _require(starters[dialect])
+    return require(starters[dialect])
 
 
 @pytest.fixture
 def postgresql_server(server_run: Run) -> PostgreSQLServer:
     """The shared PostgreSQL primary. Other tests use it at the same time."""
-    return _require(server_run.postgresql)
+    return require(server_run.postgresql)
 
 
 @pytest.fixture
@@ -73,9 +72,9 @@ def replicated(dialect: str, server_run: Run) -> Iterator[Replicated]:
     primary: _Server
     replica: _Server
     if dialect == "postgresql":
-        primary, replica = _require(server_run.postgresql), _require(server_run.postgresql_standby)
+        primary, replica = require(server_run.postgresql), require(server_run.postgresql_standby)
     else:
-        primary, replica = _require(server_run.mariadb), _require(server_run.mariadb_replica)
+        primary, replica = require(server_run.mariadb), require(server_run.mariadb_replica)
     with (
         server_run.workspace.lock(f"replicated-{dialect}"),
         _database(primary, replicated_name()) as name,
@@ -93,8 +92,8 @@ def replicated(dialect: str, server_run: Run) -> Iterator[Replicated]:
 @pytest.fixture
 def pgbouncer_url(server_run: Run) -> Iterator[str]:
     """The URL of a fresh PostgreSQL database, through PgBouncer in transaction mode."""
-    bouncer = _require(server_run.pgbouncer)
-    with _database(_require(server_run.postgresql)) as name:
+    bouncer = require(server_run.pgbouncer)
+    with _database(require(server_run.postgresql)) as name:
         yield bouncer.url(name)
 
 
@@ -105,7 +104,7 @@ def own_server(dialect: str, server_run: Run) -> Iterator[DatabaseServer]:
         "postgresql": server_run.own_postgresql,
         "mariadb": server_run.own_mariadb,
     }
-    server = _require(starters[dialect])
+    server = require(starters[dialect])
     try:
         yield server
     finally:
@@ -135,7 +134,7 @@ def spare_server(
         "mariadb": server_run.own_mariadb,
     }
     if dialect not in spare_servers:
-        spare_servers[dialect] = _require(starters[dialect])
+        spare_servers[dialect] = require(starters[dialect])
     server = spare_servers[dialect]
     yield server
     if server.running:
@@ -148,7 +147,7 @@ def spare_server(
 def own_postgres_pair(server_run: Run) -> Iterator[PostgreSQLPair]:
     """A PostgreSQL primary and a standby of the test's own, to fail over between."""
     with contextlib.ExitStack() as cleanup:
-        primary = _require(server_run.own_postgresql)
+        primary = require(server_run.own_postgresql)
         cleanup.callback(primary.discard)
         standby = primary.create_standby()
         cleanup.callback(standby.discard)
@@ -172,17 +171,3 @@ def _database(server: DatabaseServer, name: str | None = None) -> Iterator[str]:
         yield name
     finally:
         server.drop_database(name)
-
-
-def _require[T](start: Callable[[], T]) -> T:
-    """Start a server; skip the test where that cannot be had, and fail it under CI."""
-    try:
-        return start()
-    except ServerMissingError as error:
-        _do_without(str(error))
-
-
-def _do_without(reason: str) -> NoReturn:
-    if is_ci():
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

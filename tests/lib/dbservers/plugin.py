@@ -10,7 +10,9 @@ from dbservers.run import Run
 RUN = pytest.StashKey[Run]()
 DIALECTS = ("sqlite", "postgresql", "mariadb")
 # Fixtures which need a server.
-_SERVER_FIXTURES = frozenset({"own_server", "replicated", "database_server"})
+_SERVER_FIXTURES = frozenset(
+    {"own_server", "own_cluster", "spare_cluster", "replicated", "database_server"}
+)
 _WORKER_INPUT = "dbservers_run"
 
 

@@ -14,6 +14,8 @@ hot_standby_feedback = on
 # The default makes a new standby wait up to 5 s before it asks for the stream again.
 wal_retrieve_retry_interval = 100ms
 wal_receiver_status_interval = 1s
+# Of two base backups at once, one's checkpoint removes what the other still has to stream.
+wal_keep_size = 32MB
 """
 
 
@@ -26,25 +28,36 @@ class PostgreSQLServer(DatabaseServer, package.PostgreSQLServer):
     def create_standby(self) -> Self:
         """Start a standby that streams from this server."""
         folder = self.workspace.new_folder(self.kind, self.account)
-        passfile = folder / "passfile"
-        passfile.write_text(f"*:*:*:*:{self.workspace.password}\n")
-        passfile.chmod(0o600)
-        self.account.own(passfile)
-        source = f"host={self.host} port={self.port} user={self.admin} passfile={passfile}"
+        standby = type(self)(self.workspace, folder, self.workspace.reserve_port())
         slot = f"slot_{new_name()}"
         self.workspace.supervision.run(
             [
                 self.programs()["pg_basebackup"],
-                *("-D", str(folder / "data"), "-d", source),
+                *("-D", str(folder / "data"), "-d", standby._source(self)),
                 *("-R", "-C", "-S", slot, "-X", "stream", "-c", "fast", "--no-sync"),
             ],
             account=self.account,
             folder=folder,
             log=folder / "basebackup.log",
         )
-        standby = type(self)(self.workspace, folder, self.workspace.reserve_port())
         standby.start_anywhere()
         return standby
+
+    def follow(self, primary: Self) -> None:
+        """Let this standby stream from another server, through a slot of its own there."""
+        slot = f"slot_{new_name()}"
+        primary.execute(f"SELECT pg_create_physical_replication_slot('{slot}', true)")
+        self.execute(f"ALTER SYSTEM SET primary_slot_name = '{slot}'")
+        self.execute(f"ALTER SYSTEM SET primary_conninfo = '{self._source(primary)}'")
+        self.execute("SELECT pg_reload_conf()")
+
+    def _source(self, primary: Self) -> str:
+        passfile = self.folder / "passfile"
+        if not passfile.exists():
+            passfile.write_text(f"*:*:*:*:{self.workspace.password}\n")
+            passfile.chmod(0o600)
+            self.account.own(passfile)
+        return f"host={primary.host} port={primary.port} user={self.admin} passfile={passfile}"
 
     def abort(self) -> None:
         super().abort()

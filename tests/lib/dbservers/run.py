@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dbservers import binaries
+from dbservers.clusters import Cluster, create_cluster
 from dbservers.mariadb import MariaDBServer
 from dbservers.pgbouncer import PgBouncer
 from dbservers.postgresql import PostgreSQLServer
@@ -51,6 +52,17 @@ class Run(package.Run):
     def own_mariadb(self) -> MariaDBServer:
         """Start a server that nobody shares; the caller discards it."""
         return self._own(MariaDBServer)
+
+    def postgresql_cluster(self, replicas: int = 2) -> Cluster:
+        """Start a primary and standbys that nobody shares; the caller discards them."""
+        primary = self.own_postgresql()
+        return create_cluster(primary, primary.create_standby, replicas)
+
+    def mariadb_cluster(self, replicas: int = 2) -> Cluster:
+        """Start a primary and replicas that nobody shares; the caller discards them."""
+        primary = self.own_mariadb()
+        template = self.template(MariaDBServer)
+        return create_cluster(primary, lambda: primary.create_full_replica(template), replicas)
 
     def timings(self) -> dict[str, float]:
         """Return how long each shared part took to make, in seconds, unless it failed."""
