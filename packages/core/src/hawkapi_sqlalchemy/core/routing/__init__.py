@@ -1,0 +1,1 @@
+"""Which server answers: replicas, and clients that see what they have written."""
