@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -26,3 +27,10 @@ async def look_at() -> AsyncIterator[Connect]:
     for connection in opened:
         await connection.close()
         await connection.engine.dispose()
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    """What is called back after the test."""
+    with contextlib.ExitStack() as stack:
+        yield stack

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -158,7 +162,11 @@ async def test_an_idle_standby_covers_a_position_at_the_beginning_of_a_page_or_a
         await fill(primary)
         position = await REPLICATION.capture(primary)
         view = PrimaryView(position, is_primary=True, identity=None)
-        seen = await until(lambda: REPLICATION.replica(replica, view), lambda it: not it.lag_bytes)
+
+        async def look(view: PrimaryView = view) -> ReplicaView:
+            return await REPLICATION.replica(replica, view)
+
+        seen = await until(look, lambda it: not it.lag_bytes)
         with monkeypatch.context() as patch:
             patch.setattr(module, "record_end", lambda lsn, **_: lsn)
             beyond_header = await REPLICATION.capture(primary)
@@ -173,3 +181,185 @@ async def test_an_idle_standby_covers_a_position_at_the_beginning_of_a_page_or_a
     assert replayed.covers(position)
     assert not replayed.covers(beyond_header)
     await primary.close()
+
+
+@given(st.integers(0, 2**20).map(lambda it: it * 8), st.sampled_from([2**20, 2**22, 2**24]))
+def test_a_record_ends_within_the_header_before_the_next_and_only_there(
+    lsn: int, segment: int
+) -> None:
+    end = record_end(lsn, segment_size=segment, page_size=PAGE)
+    if end != lsn:
+        assert end % PAGE == 0
+        assert lsn - end == (LONG_PAGE_HEADER if end % segment == 0 else PAGE_HEADER)
+    else:
+        assert lsn % PAGE != PAGE_HEADER
+        assert lsn % segment != LONG_PAGE_HEADER
+
+
+async def test_an_ordinary_account_sees_that_a_caught_up_standby_lags_by_nothing(
+    replicated: Replicated, look_at: LookAt
+) -> None:
+    """The last commit may be an hour ago: its age is no lag."""
+    primary = await look_at(replicated.primary_url)
+    replica = await look_at(replicated.replica_url)
+    ordinary = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+    assert (await primary.exec_driver_sql(ordinary)).scalar() is False
+    await primary.exec_driver_sql("CREATE TABLE t (x integer)")
+
+    async def look() -> ReplicaView:
+        return await REPLICATION.replica(replica, await REPLICATION.primary(primary))
+
+    view = await until(look, lambda it: it.lag_bytes == 0)
+    assert view.lag_seconds == 0
+    assert view.problem is None
+    assert view.receiving
+    alone = await REPLICATION.replica(replica, None)
+    assert alone.lag_bytes is None
+    assert alone.lag_seconds > 0
+
+
+async def test_a_paused_standby_falls_behind_and_says_so(
+    replicated: Replicated, look_at: LookAt
+) -> None:
+    primary = await look_at(replicated.primary_url)
+    replica = await look_at(replicated.replica_url)
+    replicated.pause_replay()
+    await primary.exec_driver_sql("CREATE TABLE t (x integer)")
+    known = await REPLICATION.primary(primary)
+    view = await REPLICATION.replica(replica, known)
+    assert view.problem == "its replay is paused"
+    assert view.lag_bytes == known.position.lsn - view.position.lsn > 0
+    assert view.lag_seconds > 0
+
+
+async def test_a_standby_of_another_cluster_is_recognised(
+    replicated: Replicated, look_at: LookAt
+) -> None:
+    ours = await REPLICATION.primary(await look_at(replicated.primary_url))
+    assert ours.identity is not None
+    replica = await look_at(replicated.replica_url)
+    view = await REPLICATION.replica(replica, ours)
+    assert (view.identity, view.problem) == (ours.identity, None)
+    # All servers of these tests are copies of one, identity included.
+    other = dataclasses.replace(ours, identity="6000000000000000000")
+    view = await REPLICATION.replica(replica, other)
+    assert view.problem == "it follows another cluster"
+    assert view.lag_bytes is None
+
+
+async def test_a_standby_is_no_primary_and_a_primary_no_standby(
+    replicated: Replicated, look_at: LookAt
+) -> None:
+    standby = await connect(replicated.replica_url)
+    assert await REPLICATION.capture(standby) is None
+    await standby.close()
+    view = await REPLICATION.primary(await look_at(replicated.replica_url))
+    assert (view.position, view.is_primary) == (None, False)
+    view = await REPLICATION.replica(await look_at(replicated.primary_url), None)
+    assert view.problem == "it is not in recovery: its role has changed"
+    assert view.position is None
+
+
+async def test_a_standby_without_its_primary_is_compared_with_what_that_had(
+    own_postgres_pair: PostgreSQLPair, look_at: LookAt
+) -> None:
+    pair = own_postgres_pair
+    primary = await look_at(pair.primary_url)
+    replica = await look_at(pair.replica_url)
+    await primary.exec_driver_sql("CREATE TABLE t (x integer)")
+    last = await REPLICATION.primary(primary)
+
+    async def look() -> ReplicaView:
+        return await REPLICATION.replica(replica, last)
+
+    await until(look, lambda it: it.lag_bytes == 0)
+    await primary.close()
+    pair.primary.kill()
+    view = await until(look, lambda it: not it.receiving)
+    assert (view.lag_bytes, view.lag_seconds, view.problem) == (0, 0, None)
+
+
+def follow(standby: PostgreSQLServer, old: PostgreSQLServer, new: PostgreSQLServer) -> None:
+    """Have a standby follow another server."""
+    ((source,),) = standby.execute("SHOW primary_conninfo")
+    source = source.replace(f"port={old.port}", f"port={new.port}").replace("'", "''")
+    standby.execute(f"ALTER SYSTEM SET primary_conninfo = '{source}'")
+    standby.execute("ALTER SYSTEM SET primary_slot_name = ''")
+    standby.execute("SELECT pg_reload_conf()")
+
+
+async def test_a_promotion_begins_a_timeline_of_which_only_its_followers_cover_anything(
+    own_postgres_pair: PostgreSQLPair, look_at: LookAt, stack: contextlib.ExitStack
+) -> None:
+    """One standby follows the new primary, one the old primary, which goes on."""
+    pair = own_postgres_pair
+    follower, left_behind = pair.primary.create_standby(), pair.primary.create_standby()
+    stack.callback(follower.discard)
+    stack.callback(left_behind.discard)
+    pair.primary.execute("CREATE TABLE before (x integer)", pair.database)
+    old = await REPLICATION.primary(await look_at(pair.primary_url))
+    for standby in (pair.standby, follower, left_behind):
+        standby.wait_for_position(pair.primary.position(), 30)
+    pair.promote()
+    follow(follower, pair.primary, pair.standby)
+
+    new_primary = await connect(pair.standby_url)
+    await new_primary.execute("CREATE TABLE after (x integer)")
+    written = await REPLICATION.capture(new_primary)
+    await new_primary.close()
+    new = await REPLICATION.primary(await look_at(pair.standby_url))
+    assert (old.position.timeline, written.timeline, new.position.timeline) == (1, 2, 2)
+    assert new.identity == old.identity
+    assert not new.position.covers(old.position)
+    # The old primary gets further than the new one.
+    for number in range(20):
+        pair.primary.execute(f"CREATE TABLE other_{number} (x integer)", pair.database)
+    left_behind.wait_for_position(pair.primary.position(), 30)
+    follower.wait_for_position(pair.standby.position(), 30)
+
+    behind, follows = [await look_at(each.url()) for each in (left_behind, follower)]
+    view = await REPLICATION.replica(behind, new)
+    assert view.position.lsn > new.position.lsn
+    assert view.position.timeline == 1
+    assert (view.lag_bytes, view.lag_seconds) == (None, None)
+    assert not view.position.covers(written)
+    # Who may not ask which timeline it follows has the same position at least.
+    promoted = await look_at(pair.standby_url)
+
+    async def look() -> ReplicaView:
+        return await REPLICATION.replica(follows, await REPLICATION.primary(promoted))
+
+    view = await until(look, lambda it: it.lag_bytes == 0)
+    assert view.position.timeline == 1
+    assert (view.lag_seconds, view.problem) == (0, None)
+    assert not view.position.covers(written)
+
+    for server in (pair.standby, pair.primary):
+        server.execute("GRANT pg_read_all_stats TO hawk")
+    left_behind.wait_for_position(pair.primary.position(), 30)
+    view = await REPLICATION.replica(behind, new)
+    assert view.problem == "it follows timeline 1, the primary is on 2"
+    assert not view.position.covers(written)
+    view = await until(look, lambda it: it.position.covers(written))
+    assert view.problem is None
+
+
+async def test_a_server_that_keeps_its_control_file_to_itself_can_still_be_asked(
+    own_postgres_pair: PostgreSQLPair, look_at: LookAt
+) -> None:
+    pair = own_postgres_pair
+    for name in ("system", "checkpoint", "recovery"):
+        revoke = f"REVOKE EXECUTE ON FUNCTION pg_control_{name}() FROM PUBLIC"
+        pair.primary.execute(revoke, pair.database)
+    pair.wait_for_catch_up()
+    view = await REPLICATION.primary(await look_at(pair.primary_url))
+    assert view.is_primary
+    assert view.identity is None
+    replica = await look_at(pair.replica_url)
+    assert (await REPLICATION.replica(replica, view)).position is None
+    pair.primary.execute("GRANT pg_read_all_stats TO hawk")
+    seen = await until(
+        lambda: REPLICATION.replica(replica, view),
+        lambda it: it.position is not None and it.position.covers(view.position),
+    )
+    assert seen.lag_bytes == 0
