@@ -289,7 +289,7 @@ def follow(standby: PostgreSQLServer, old: PostgreSQLServer, new: PostgreSQLServ
 
 
 async def test_a_promotion_begins_a_timeline_of_which_only_its_followers_cover_anything(
-    own_postgres_pair: PostgreSQLPair, look_at: LookAt, stack: contextlib.ExitStack
+    own_postgres_pair: PostgreSQLPair, stack: contextlib.ExitStack, look_at: LookAt
 ) -> None:
     """One standby follows the new primary, one the old primary, which goes on."""
     pair = own_postgres_pair
