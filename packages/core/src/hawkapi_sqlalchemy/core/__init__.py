@@ -22,7 +22,6 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseWarning,
 )
 from hawkapi_sqlalchemy.core.health import all_healthy, database_healthy, session_healthy
-from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
 from hawkapi_sqlalchemy.core.web import (
     get_replica_session,
     get_session,
@@ -31,6 +30,7 @@ from hawkapi_sqlalchemy.core.web import (
     resolve_database,
     session_for,
 )
+from hawkapi_sqlalchemy.core.web.read_your_writes import ReadYourWrites
 
 __all__ = [
     "CannotConnectError",

@@ -132,8 +132,9 @@ class DatabaseConfig:
 
     Raises:
         ConfigurationError: The URL cannot be parsed, or its driver is not one of the above (for a
-            sync driver the message names the async one); a time limit or the weight is not positive; or
-            `engine_kwargs` and `session_kwargs` ask for AUTOCOMMIT or two-phase commit.
+            sync driver the message names the async one); a time limit or the weight is not
+            positive; or `engine_kwargs` and `session_kwargs` ask for AUTOCOMMIT or two-phase
+            commit.
     """
 
     url: str | URL

@@ -103,11 +103,14 @@ class Database:
         """
         self._replication.configure(policy or ReplicaPolicy(), tokens=tokens, wait=wait)
 
-    def start_replicas(self) -> None:
-        """Look at the replicas from now on, in the running loop, and not from the first session on."""
+    async def start_replicas(self) -> None:
+        """Look at the replicas from now on, and not only from their first session on.
+
+        Returns once each has been looked at, whatever was found.
+        """
         reads = self._replication.reads
         if reads is not None:
-            reads.replicas.start()
+            await reads.replicas.look()
 
     def add(self, name: str, config: DatabaseConfig) -> Engine:
         """Register a database. No connection is opened yet.
@@ -199,8 +202,8 @@ class Database:
             access: The access asked for.
 
         Returns:
-            An engine, or the replicas; and the access asked for; for a replica, a `read_only` database, and a name
-            that falls back to the primary, a read-only one in any case.
+            An engine, or the replicas; and the access asked for; for a replica, a `read_only`
+            database, and a name that falls back to the primary, a read-only one in any case.
 
         Raises:
             UnknownDatabaseError: A writing session was asked for under an unknown name.

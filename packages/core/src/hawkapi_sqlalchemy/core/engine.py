@@ -225,7 +225,8 @@ class Engine:
     def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
         info = session_info(self.name, access, autocommit=self.autocommits(access))
         arguments = maker_arguments(self.config.session_kwargs, session_class(access), info)
-        maker = async_sessionmaker(**({"bind": self.bound(access)} | arguments))
+        arguments.setdefault("bind", self.bound(access))
+        maker = async_sessionmaker(**arguments)
         self._makers[access] = maker
         return maker
 

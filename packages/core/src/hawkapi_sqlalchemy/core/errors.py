@@ -138,7 +138,7 @@ class ReadOnlyError(HawkAPISQLAlchemyError, sa_exc.InvalidRequestError):
 
 
 class ReplicasUnavailableError(HawkAPISQLAlchemyError, ConnectionError):
-    """No replica serves, and `ReplicaPolicy(when_all_down="error")` forbids the primary to stand in.
+    """No replica serves, and with `when_all_down="error"` the primary does not stand in.
 
     Attributes:
         reasons: Why, by each replica's name.

@@ -159,9 +159,7 @@ def listen_to_transactions(
                 state[_ERROR] = seen
         return replacement
 
-    hook_transactions(
-        engine, begin=begin, commit=commit, committed=committed, lend=policy.lend
-    )
+    hook_transactions(engine, begin=begin, commit=commit, committed=committed, lend=policy.lend)
     del handle_error
 
 

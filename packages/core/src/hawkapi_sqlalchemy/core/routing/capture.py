@@ -12,11 +12,14 @@ from sqlalchemy.util import await_only
 from hawkapi_sqlalchemy.core.routing.freshness import current_freshness
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
-from hawkapi_sqlalchemy.core.routing.replication import Replication
+from hawkapi_sqlalchemy.core.routing.replication import Replication, replication_of
 
 __all__ = ["Capture"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
+
+_TOLD = "hawkapi_position"
+"""Where a connection's `info` keeps what it told last."""
 
 _TIMEOUT = 1.0
 """Seconds that the answer may take: a response waits for it."""
@@ -30,12 +33,10 @@ class Capture:
 
     Args:
         replicas: The set that the positions are for.
-        replication: The primary's statements; `None` where nothing can be asked.
     """
 
-    def __init__(self, replicas: ReplicaSet, replication: Replication | None) -> None:
+    def __init__(self, replicas: ReplicaSet) -> None:
         self._replicas = replicas
-        self._replication = replication
 
     def __call__(self, connection: Connection) -> None:
         """Ask; called in SQLAlchemy's greenlet.
@@ -47,12 +48,10 @@ class Capture:
         if freshness is None:
             return
         cluster = self._replicas.cluster
-        if self._replication is None:
-            freshness.note(cluster, None)
-            return
+        replication = replication_of(connection.dialect)
         try:
             driver_connection = connection.connection.driver_connection
-            position = await_only(_within(self._replication, driver_connection))
+            position = await_only(_within(replication, driver_connection))
         except BaseException as error:
             freshness.note(cluster, None)
             # The answer may still be on its way.
@@ -66,9 +65,21 @@ class Capture:
                 type(error).__name__,
             )
             return
+        if replication.tells_own_commit and self._has_told_before(connection, position):
+            return
         freshness.note(cluster, position)
         if position is not None:
             self._replicas.reached(position)
+
+    def _has_told_before(self, connection: Connection, position: Position | None) -> bool:
+        """Tell whether a connection's last write is an earlier one: this COMMIT has stored nothing.
+
+        Without a binary log no write is told of, and what is not known of counts as a write.
+        """
+        if position is None:
+            return self._replicas.has_position
+        before, connection.info[_TOLD] = connection.info.get(_TOLD), position
+        return before == position
 
 
 async def _within(replication: Replication, driver_connection: Any) -> Position | None:

@@ -10,7 +10,6 @@ from hawkapi_sqlalchemy.core.names import PRIMARY, is_replica
 from hawkapi_sqlalchemy.core.routing.capture import Capture
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
-from hawkapi_sqlalchemy.core.routing.replication import replication_for
 from hawkapi_sqlalchemy.core.routing.routed import RoutedReads
 
 __all__ = ["ReplicaRouting"]
@@ -45,7 +44,7 @@ class ReplicaRouting:
 
     @property
     def reads(self) -> RoutedReads | None:
-        """The sessions of the replicas; `None` where there are none but the primary's own address."""
+        """The sessions of the replicas; `None` without any that is not the primary itself."""
         # A comparison of identities, in C. Whoever replaces engines tells nobody.
         if self._known != self._engines:
             self._make()
@@ -75,13 +74,10 @@ class ReplicaRouting:
         ]
         if not replicas:
             return
-        replication = replication_for(primary.config)
-        replica_set = ReplicaSet(
-            primary, replicas, policy=self._policy, replication=replication, wait=self._wait
-        )
+        replica_set = ReplicaSet(primary, replicas, policy=self._policy, wait=self._wait)
         self._reads = RoutedReads(replica_set)
         if self._tokens:
-            capture = Capture(replica_set, replication)
+            capture = Capture(replica_set)
             primary.observe_commits(capture)
             self._observed = primary, capture
 

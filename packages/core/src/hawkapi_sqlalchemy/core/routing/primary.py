@@ -12,7 +12,7 @@ from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.routing.lag import PrimaryHistory
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
-from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, Replication
+from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, replication_of
 
 __all__ = ["Primary"]
 
@@ -34,7 +34,6 @@ class Primary:
 
     Args:
         engine: The primary.
-        replication: Its statements; `None` for a kind of database that has no server to look at.
         policy: Says how often to look.
 
     Attributes:
@@ -42,10 +41,9 @@ class Primary:
         history: Its positions of late.
     """
 
-    def __init__(self, engine: Engine, replication: Replication | None, policy: ReplicaPolicy) -> None:
+    def __init__(self, engine: Engine, policy: ReplicaPolicy) -> None:
         self.engine = engine
         self.history = PrimaryHistory()
-        self._replication = replication
         self._policy = policy
         self._look: _Look | None = None
         self._tried_at = float("-inf")
@@ -108,14 +106,11 @@ class Primary:
             self._looking = None
 
     async def _ask(self) -> None:
-        replication = self._replication
-        if replication is None:
-            return
         self._tried_at = time.monotonic()
         try:
             async with asyncio.timeout(self._policy.probe_timeout):
                 async with self.engine.prober.connect() as connection:
-                    view = await replication.primary(connection)
+                    view = await replication_of(connection.dialect).primary(connection)
         except (SQLAlchemyError, OSError):
             return
         if not view.is_primary:

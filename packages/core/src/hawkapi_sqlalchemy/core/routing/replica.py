@@ -16,7 +16,11 @@ from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.polling import Poller
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.primary import Primary
-from hawkapi_sqlalchemy.core.routing.replication import ReplicaView, Replication
+from hawkapi_sqlalchemy.core.routing.replication import (
+    ReplicaView,
+    has_replication,
+    replication_of,
+)
 
 __all__ = ["Replica", "ReplicaStatus"]
 
@@ -56,7 +60,6 @@ class Replica:
 
     Args:
         engine: The replica.
-        replication: Its statements; `None` for a kind of database that has no server to look at.
         primary: What it follows.
         policy: How it is judged.
 
@@ -67,16 +70,14 @@ class Replica:
         served: Sessions that were given to it.
     """
 
-    def __init__(
-        self, engine: Engine, replication: Replication | None, primary: Primary, policy: ReplicaPolicy
-    ) -> None:
+    def __init__(self, engine: Engine, primary: Primary, policy: ReplicaPolicy) -> None:
         self.engine = engine
         self.condition = Condition(policy)
-        if replication is None:
+        self._can_be_asked = has_replication(engine.config.dialect)
+        if not self._can_be_asked:
             self.condition.found_well()
         self.position: Position | None = None
         self.served = 0
-        self._replication = replication
         self._primary = primary
         self._policy = policy
         self._lag_seconds: float | None = None
@@ -158,7 +159,7 @@ class Replica:
         Args:
             now: The moment, by the monotonic clock.
         """
-        if self._replication is None:
+        if not self._can_be_asked:
             return False
         longest = 3 * self._policy.probe_interval + 2 * self._policy.probe_timeout
         if self.condition.state is ReplicaState.DOWN:
@@ -171,7 +172,7 @@ class Replica:
         Args:
             error: What was raised.
         """
-        if self._replication is None:
+        if not self._can_be_asked:
             return
         before = self.condition.state
         self.condition.connection_failed(_short(error))
@@ -185,7 +186,7 @@ class Replica:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         # The loop must not keep alive what everybody else has dropped.
-        self._timer = loop.call_later(self.condition.pause(), _begin, weakref.ref(self))
+        self._timer = loop.call_later(self.condition.pause(), _begin, weakref.ref[Replica](self))
 
     async def look(self) -> None:
         """Look at it now; who comes while somebody looks waits for the same answer.
@@ -198,7 +199,7 @@ class Replica:
 
     def begin_look(self) -> None:
         """Look at it, without waiting for the outcome."""
-        if self._looking is None and self._replication is not None:
+        if self._looking is None and self._can_be_asked:
             self._looking = asyncio.get_running_loop().create_task(self._look())
 
     def forget_loop(self) -> None:
@@ -233,12 +234,10 @@ class Replica:
         self.schedule()
 
     async def _ask(self) -> None:
-        replication = self._replication
-        if replication is None:
-            return
         try:
             async with asyncio.timeout(self._policy.probe_timeout):
                 async with self.engine.prober.connect() as connection:
+                    replication = replication_of(connection.dialect)
                     view = await replication.replica(connection, self._primary.view)
         except TimeoutError:
             self._forget_lag()
@@ -277,12 +276,12 @@ class Replica:
         self._lag_bytes = self._lag_seconds = None
 
     async def _poll(self) -> Position | None:
-        replication = self._replication
-        if self.position is None or replication is None:
+        if self.position is None:
             return None
         try:
             async with asyncio.timeout(self._policy.probe_timeout):
                 async with self.engine.prober.connect() as connection:
+                    replication = replication_of(connection.dialect)
                     self.position = await replication.replayed(connection, self.position)
         except (SQLAlchemyError, OSError) as error:
             self.connection_failed(error)

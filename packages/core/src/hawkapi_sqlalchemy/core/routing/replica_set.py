@@ -17,7 +17,6 @@ from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.primary import Primary
 from hawkapi_sqlalchemy.core.routing.replica import Replica, ReplicaStatus
-from hawkapi_sqlalchemy.core.routing.replication import Replication
 
 __all__ = ["ReplicaSet"]
 
@@ -26,16 +25,13 @@ class ReplicaSet:
     """The replicas of one primary.
 
     It looks at them in the background, from the first session on, in the event loop of that
-    session; `stop` ends that. Where a loop runs only now and then, in scripts and tests, the session
-    that finds its knowledge old waits for one look.
+    session; `stop` ends that. Where a loop runs only now and then, in scripts and tests, the
+    session that finds its knowledge old waits for one look.
 
     Args:
         primary: The primary.
         replicas: The replicas.
         policy: How they are judged and used.
-        replication: The statements of this kind of server; `None` for a kind of database that has
-            none. Its replicas are never looked at, and what their clients have written is read from
-            the primary.
         wait: Seconds that a session may wait for a replica to catch up with what its client has
             written.
 
@@ -53,17 +49,14 @@ class ReplicaSet:
         replicas: Sequence[Engine],
         *,
         policy: ReplicaPolicy,
-        replication: Replication | None,
         wait: float,
     ) -> None:
         self.primary = primary
         self.engines = tuple(replicas)
         self._wait = wait
         self._policy = policy
-        self._primary = Primary(primary, replication, policy)
-        self._replicas = [
-            Replica(engine, replication, self._primary, policy) for engine in replicas
-        ]
+        self._primary = Primary(primary, policy)
+        self._replicas = [Replica(engine, self._primary, policy) for engine in replicas]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._spill: Engine | None = None
 
@@ -76,6 +69,11 @@ class ReplicaSet:
     def cluster(self) -> str:
         """What tokens call the primary."""
         return self.primary.name
+
+    @property
+    def has_position(self) -> bool:
+        """Whether any position of the primary is known."""
+        return self._primary.position is not None
 
     def reached(self, position: Position) -> None:
         """Note where a COMMIT has led the primary.
@@ -177,6 +175,11 @@ class ReplicaSet:
         """Make what sessions will use, so that it is known beforehand; opens nothing."""
         for engine in (*self.engines, self.primary):
             engine.prepare(access)
+
+    async def look(self) -> None:
+        """Look at all that nobody has looked at of late, and wait for what is found."""
+        self.start()
+        await self._look_where_overdue()
 
     async def _look_where_overdue(self) -> None:
         now = time.monotonic()

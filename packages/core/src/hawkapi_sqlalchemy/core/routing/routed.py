@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from sqlalchemy.engine import Engine as SyncEngine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
@@ -74,7 +74,12 @@ class Route:
         if self.engine is None:
             engine = self.replicas.engine_now(requirement, self._tried)
             if engine is None:
-                engine = await_only(self.replicas.engine(requirement, self._tried))
+                try:
+                    engine = await_only(self.replicas.engine(requirement, self._tried))
+                except MissingGreenlet:
+                    # Somebody asks the session for its bind, for the dialect's sake. Statements
+                    # come in a greenlet.
+                    return self.replicas.engines[0].bound(self.access).sync_engine
             self._take(engine, session)
         elif requirement != self._requirement and not self._shows(requirement):
             # The request itself has written meanwhile. The primary is behind nobody.
@@ -133,6 +138,7 @@ class RoutedSession(DatabaseSession):
 
     def get_bind(self, mapper: Any = None, *, bind: Any = None, **arguments: Any) -> Any:
         """Answer what to work on; see SQLAlchemy's `Session.get_bind`."""
+        del mapper, arguments
         if bind is not None:
             return bind
         route: Route = self.info[_ROUTE]

@@ -19,8 +19,8 @@ from hawkapi_sqlalchemy.core.routing.freshness import (
     Requirements,
     current_freshness,
 )
-from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
 from hawkapi_sqlalchemy.core.routing.token import Tokens
+from hawkapi_sqlalchemy.core.web.read_your_writes import ReadYourWrites
 
 if TYPE_CHECKING:
     # They lead to the application's state, which leads here.

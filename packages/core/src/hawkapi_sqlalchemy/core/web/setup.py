@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +15,10 @@ from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import ConfigurationError, DatabaseNotConfiguredError
 from hawkapi_sqlalchemy.core.names import PRIMARY
-from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
+from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.web.middleware import DatabaseMiddleware, RouteGates
 from hawkapi_sqlalchemy.core.web.problems import register_error_handlers
+from hawkapi_sqlalchemy.core.web.read_your_writes import ReadYourWrites
 from hawkapi_sqlalchemy.core.web.readiness import register_readiness
 from hawkapi_sqlalchemy.core.web.routes import check_routes, prepare_readers, refuse_early_handlers
 from hawkapi_sqlalchemy.core.web.startup import Startup
@@ -32,9 +33,10 @@ _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _visitors: list[Callable[[Database], None]] = []
 
 
-def _configs(
-    url: str | None, config: DatabaseConfig | None, databases: Mapping[str, DatabaseConfig] | None
-) -> Mapping[str, DatabaseConfig]:
+type Configs = Mapping[str, DatabaseConfig | Sequence[DatabaseConfig]]
+
+
+def _configs(url: str | None, config: DatabaseConfig | None, databases: Configs | None) -> Configs:
     given = [
         name
         for name, value in (("url", url), ("config", config), ("databases", databases))
@@ -55,7 +57,8 @@ def init_database(
     *,
     url: str | None = None,
     config: DatabaseConfig | None = None,
-    databases: Mapping[str, DatabaseConfig] | None = None,
+    databases: Configs | None = None,
+    replicas: ReplicaPolicy | None = None,
     read_your_writes: ReadYourWrites | None = None,
     commit_when: CommitWhen = is_success,
     readiness: bool = True,
@@ -77,7 +80,10 @@ def init_database(
         app: The application.
         url: The URL of the only database.
         config: The configuration of the only database.
-        databases: Configurations by name; `"primary"` must be among them.
+        databases: Configurations by name; `"primary"` must be among them. `"replica"` may have a
+            list of them.
+        replicas: When a replica serves, and what happens when none does. Default:
+            `ReplicaPolicy()`.
         read_your_writes: Clients see what they have written on their next request too, also where
             replicas answer it. Default `None`: that is up to the replicas.
         commit_when: Decides by the response's status whether the request's transaction is
@@ -112,6 +118,11 @@ def init_database(
         _attach(app, state, readiness=readiness)
     else:
         logger.warning("init_database was called again for the same application")
+    database.use_replicas(
+        replicas,
+        tokens=read_your_writes is not None,
+        wait=0.0 if read_your_writes is None else read_your_writes.wait,
+    )
     state.use(
         database,
         commit_when=commit_when,

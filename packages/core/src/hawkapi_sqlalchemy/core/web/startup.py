@@ -12,6 +12,7 @@ from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.errors import DatabaseUnavailableError
 from hawkapi_sqlalchemy.core.events import address_of
 from hawkapi_sqlalchemy.core.names import PRIMARY
+from hawkapi_sqlalchemy.core.routing.condition import ReplicaState
 from hawkapi_sqlalchemy.core.web.state import DatabaseState
 
 __all__ = ["Startup"]
@@ -34,13 +35,21 @@ class Startup:
     async def __call__(self) -> None:
         """Wait for the primary, look at the others, compare the pools with the servers.
 
+        Replicas are looked at from now on; one that is down holds up nothing.
+
         Raises:
             DatabaseUnavailableError: The primary did not answer in time.
         """
         limit = self._state.startup_timeout
         if limit is None:
             return
-        engines = self._state.database.engines.values()
+        database = self._state.database
+        await database.start_replicas()
+        replicas = database.replicas
+        engines = [engine for name, engine in database.engines.items() if name not in replicas]
+        for name, status in replicas.items():
+            if status.state is ReplicaState.UP:
+                await self._compare(database.engines[name])
         failures = await asyncio.gather(*(self._reach(engine, limit) for engine in engines))
         for engine, failure in zip(engines, failures, strict=True):
             if failure is None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from hawkapi import HawkAPI
 
 from hawkapi_sqlalchemy.core.database import Database
-from hawkapi_sqlalchemy.core.routing.read_your_writes import ReadYourWrites
 from hawkapi_sqlalchemy.core.web.client_positions import ClientPositions
+from hawkapi_sqlalchemy.core.web.read_your_writes import ReadYourWrites
 
 __all__ = ["STATE", "CommitWhen", "DatabaseState", "is_success"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy.engine import Dialect
+
 from hawkapi_sqlalchemy.core.routing.replication.base import (
     NoReplication,
     PrimaryView,
@@ -12,24 +14,36 @@ from hawkapi_sqlalchemy.core.routing.replication.mariadb import MariaDBReplicati
 from hawkapi_sqlalchemy.core.routing.replication.mysql import MySQLReplication
 from hawkapi_sqlalchemy.core.routing.replication.postgresql import PostgreSQLReplication
 
-__all__ = ["NoReplication", "PrimaryView", "ReplicaView", "Replication", "replication_for"]
+__all__ = [
+    "NoReplication",
+    "PrimaryView",
+    "ReplicaView",
+    "Replication",
+    "has_replication",
+    "replication_of",
+]
 
 
-def replication_for(dialect: str, *, is_mariadb: bool = False) -> Replication:
-    """Choose what asks a kind of server.
+def has_replication(dialect: str) -> bool:
+    """Tell whether servers of a kind tell of their replication.
 
     Args:
         dialect: SQLAlchemy's name of the dialect.
-        is_mariadb: Whether the server of dialect `mysql` is a MariaDB. SQLAlchemy's dialect knows
-            it once an engine has connected.
-
-    Returns:
-        `NoReplication` for a kind of server that tells nothing.
     """
-    if dialect == "postgresql":
+    return dialect in {"postgresql", "mysql", "mariadb"}
+
+
+def replication_of(dialect: Dialect) -> Replication:
+    """Choose what asks a server.
+
+    Args:
+        dialect: SQLAlchemy's, of an engine that has connected: before, it does not know MariaDB
+            from MySQL.
+    """
+    if dialect.name == "postgresql":
         return PostgreSQLReplication()
-    if dialect == "mariadb" or (dialect == "mysql" and is_mariadb):
+    if getattr(dialect, "is_mariadb", False):
         return MariaDBReplication()
-    if dialect == "mysql":
+    if dialect.name == "mysql":
         return MySQLReplication()
     return NoReplication()

@@ -62,6 +62,9 @@ class Replication:
     tells_lag: ClassVar[bool] = True
     """Whether a replica can be told from one that has fallen behind."""
 
+    tells_own_commit: ClassVar[bool] = False
+    """Whether `capture` tells of the connection's own last write, and not of everybody's."""
+
     async def capture(self, driver_connection: Any) -> Position | None:
         """Ask how far the primary's log has got, after a COMMIT.
 

@@ -43,6 +43,8 @@ class MariaDBReplication(Replication):
     servers of one cluster have in common.
     """
 
+    tells_own_commit = True
+
     async def capture(self, driver_connection: Any) -> Position | None:
         """Ask on aiomysql's connection, which has to be the one that has committed.
 
