@@ -28,6 +28,10 @@ __all__ = [
     "DataclassBase",
     "Engine",
     "ReadYourWrites",
+    "ReplicaPolicy",
+    "ReplicaState",
+    "ReplicaStatus",
+    "ReplicasUnavailableError",
     "TimestampMixin",
     "UUIDMixin",
     "all_healthy",
@@ -35,6 +39,7 @@ __all__ = [
     "database_healthy",
     "get_replica_session",
     "get_session",
+    "get_split_session",
     "init_database",
     "on_commit",
     "open_session",
@@ -52,11 +57,16 @@ if TYPE_CHECKING:
     from hawkapi_sqlalchemy.core import DatabaseConfig as DatabaseConfig
     from hawkapi_sqlalchemy.core import Engine as Engine
     from hawkapi_sqlalchemy.core import ReadYourWrites as ReadYourWrites
+    from hawkapi_sqlalchemy.core import ReplicaPolicy as ReplicaPolicy
+    from hawkapi_sqlalchemy.core import ReplicaState as ReplicaState
+    from hawkapi_sqlalchemy.core import ReplicaStatus as ReplicaStatus
+    from hawkapi_sqlalchemy.core import ReplicasUnavailableError as ReplicasUnavailableError
     from hawkapi_sqlalchemy.core import all_healthy as all_healthy
     from hawkapi_sqlalchemy.core import create_engine as create_engine
     from hawkapi_sqlalchemy.core import database_healthy as database_healthy
     from hawkapi_sqlalchemy.core import get_replica_session as get_replica_session
     from hawkapi_sqlalchemy.core import get_session as get_session
+    from hawkapi_sqlalchemy.core import get_split_session as get_split_session
     from hawkapi_sqlalchemy.core import init_database as init_database
     from hawkapi_sqlalchemy.core import on_commit as on_commit
     from hawkapi_sqlalchemy.core import open_session as open_session
@@ -81,6 +91,10 @@ else:
         "DataclassBase": "mixins",
         "Engine": "core",
         "ReadYourWrites": "core",
+        "ReplicaPolicy": "core",
+        "ReplicaState": "core",
+        "ReplicaStatus": "core",
+        "ReplicasUnavailableError": "core",
         "TimestampMixin": "mixins",
         "UUIDMixin": "mixins",
         "all_healthy": "core",
@@ -88,6 +102,7 @@ else:
         "database_healthy": "core",
         "get_replica_session": "core",
         "get_session": "core",
+        "get_split_session": "core",
         "init_database": "core",
         "on_commit": "core",
         "open_session": "core",

@@ -15,6 +15,7 @@ from hawkapi_sqlalchemy.core.errors import (
     PoolExhaustedError,
     PrimaryUnavailableError,
     ReadOnlyError,
+    ReplicasUnavailableError,
     SessionEndedError,
     TransactionLostError,
     TransactionRequiredError,
@@ -22,9 +23,13 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseWarning,
 )
 from hawkapi_sqlalchemy.core.health import all_healthy, database_healthy, session_healthy
+from hawkapi_sqlalchemy.core.routing.condition import ReplicaState
+from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
+from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
 from hawkapi_sqlalchemy.core.web import (
     get_replica_session,
     get_session,
+    get_split_session,
     init_database,
     open_session,
     resolve_database,
@@ -47,6 +52,10 @@ __all__ = [
     "PrimaryUnavailableError",
     "ReadOnlyError",
     "ReadYourWrites",
+    "ReplicaPolicy",
+    "ReplicaState",
+    "ReplicaStatus",
+    "ReplicasUnavailableError",
     "SessionEndedError",
     "TransactionLostError",
     "TransactionRequiredError",
@@ -57,6 +66,7 @@ __all__ = [
     "database_healthy",
     "get_replica_session",
     "get_session",
+    "get_split_session",
     "init_database",
     "on_commit",
     "open_session",

@@ -194,6 +194,14 @@ class Database:
         engine, access = self.resolve(name, access)
         return engine.session(access)
 
+    def open_split(self) -> AsyncSession:
+        """Open a session that reads from a replica until it writes; the caller ends it.
+
+        Without replicas it is a plain writing session of the primary.
+        """
+        reads = self._replication.reads
+        return self.open() if reads is None else reads.split_session()
+
     def resolve(self, name: str, access: Access) -> tuple[SessionSource, Access]:
         """Answer what makes the sessions of a name, and how they may be used.
 

@@ -163,7 +163,7 @@ def autocommits(session: Session) -> bool:
     return bool(session.info.get(_AUTOCOMMIT))
 
 
-def set_autocommit(session: Session, autocommit: bool) -> None:  # noqa: FBT001  # a setter
+def set_autocommit(session: Session, *, autocommit: bool) -> None:
     """Say whether a session's statements each stand for themselves, once that is known."""
     session.info[_AUTOCOMMIT] = autocommit
 

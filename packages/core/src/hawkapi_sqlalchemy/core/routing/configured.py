@@ -9,8 +9,8 @@ from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.names import PRIMARY, is_replica
 from hawkapi_sqlalchemy.core.routing.capture import Capture
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
+from hawkapi_sqlalchemy.core.routing.reads import RoutedReads
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
-from hawkapi_sqlalchemy.core.routing.routed import RoutedReads
 
 __all__ = ["ReplicaRouting"]
 

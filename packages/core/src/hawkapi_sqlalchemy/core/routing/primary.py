@@ -39,6 +39,7 @@ class Primary:
     Attributes:
         engine: The primary.
         history: Its positions of late.
+        answers: Whether it answered the last look, as a primary.
     """
 
     def __init__(self, engine: Engine, policy: ReplicaPolicy) -> None:
@@ -49,6 +50,7 @@ class Primary:
         self._tried_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._reached: Position | None = None
+        self.answers = False
 
     @property
     def view(self) -> PrimaryView | None:
@@ -112,7 +114,9 @@ class Primary:
                 async with self.engine.prober.connect() as connection:
                     view = await replication_of(connection.dialect).primary(connection)
         except (SQLAlchemyError, OSError):
+            self.answers = False
             return
+        self.answers = view.is_primary
         if not view.is_primary:
             # The connection leads to a server that was the primary.
             self.engine.distrust()

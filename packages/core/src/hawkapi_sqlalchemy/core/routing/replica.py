@@ -254,18 +254,21 @@ class Replica:
         self._lag_seconds = view.lag_seconds
         if self._lag_seconds is None and view.position is not None:
             self._lag_seconds = self._primary.history.lag(time.monotonic(), view.position)
-        unfit = view.problem or self._too_far_behind()
+        unfit = view.problem or self._too_far_behind(view)
         if unfit is None:
             self.condition.found_well()
         else:
             self.condition.found_unfit(unfit)
 
-    def _too_far_behind(self) -> str | None:
+    def _too_far_behind(self, view: ReplicaView) -> str | None:
         seconds, size = self._lag_seconds, self._lag_bytes
         if self.position is None or (seconds is None and size is None):
             return "its lag is unknown"
         is_late = seconds is None or seconds > self._policy.max_lag_seconds
-        is_far = size is None or size > self._policy.max_lag_bytes
+        # One that receives nothing will not catch up, however little it lacks now. That the
+        # primary itself is gone is no reason to lose its replicas too.
+        is_cut_off = view.receiving is False and self._primary.answers
+        is_far = size is None or is_cut_off or size > self._policy.max_lag_bytes
         if not (is_late and is_far):
             return None
         behind = [] if seconds is None else [f"{seconds:.1f} s"]

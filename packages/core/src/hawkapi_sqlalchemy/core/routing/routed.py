@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from sqlalchemy.engine import Engine as SyncEngine
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
@@ -21,16 +20,15 @@ from hawkapi_sqlalchemy.core.sessions import (
     DatabaseSession,
     autocommits,
     is_ending,
-    maker_arguments,
     may_begin_again,
     only_reads,
-    session_info,
     set_autocommit,
 )
 
-__all__ = ["Route", "RoutedReads", "RoutedSession", "route_of"]
+__all__ = ["ROUTE", "Route", "RoutedSession", "route_of"]
 
-_ROUTE = "hawkapi_route"
+ROUTE = "hawkapi_route"
+"""Where a session's `info` keeps its route."""
 
 
 class Route:
@@ -113,7 +111,7 @@ class Route:
 
     def _take(self, engine: Engine, session: Session) -> None:
         self.engine = engine
-        set_autocommit(session, engine.autocommits(self.access))
+        set_autocommit(session, autocommit=engine.autocommits(self.access))
 
     def _shows(self, requirement: Requirement | None) -> bool:
         if requirement is None or not self.is_on_replica or self.engine is None:
@@ -125,7 +123,7 @@ class Route:
 
 def route_of(session: AsyncSession | Session) -> Route | None:
     """Answer where a session reads from; `None` for one that is not routed."""
-    return session.info.get(_ROUTE)
+    return session.info.get(ROUTE)
 
 
 class RoutedSession(DatabaseSession):
@@ -141,7 +139,7 @@ class RoutedSession(DatabaseSession):
         del mapper, arguments
         if bind is not None:
             return bind
-        route: Route = self.info[_ROUTE]
+        route: Route = self.info[ROUTE]
         return route.bind(self)
 
     def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
@@ -176,7 +174,7 @@ class RoutedSession(DatabaseSession):
 
     def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
         """Make another database the session's, if its statement may run there instead."""
-        route: Route = self.info[_ROUTE]
+        route: Route = self.info[ROUTE]
         was_on_replica = route.is_on_replica
         lost = error.connection_invalidated or isinstance(error, CannotConnectError)
         # A replica cancels what stands in the way of its replay.
@@ -198,56 +196,3 @@ class RoutedSession(DatabaseSession):
             route.move_to_primary(self)
         self.rollback()
         return True
-
-
-@functools.cache
-def _routed(base: type[Session]) -> type[Session]:
-    """Make a class of an application's own follow a route."""
-    if issubclass(base, RoutedSession):
-        return base
-    return type(f"Routed{base.__name__}", (RoutedSession, base), {})
-
-
-class RoutedReads:
-    """The sessions of a replica set.
-
-    Args:
-        replicas: The set.
-
-    Attributes:
-        name: The name that they carry.
-        replicas: The set.
-    """
-
-    def __init__(self, replicas: ReplicaSet) -> None:
-        self.name = replicas.name
-        self.replicas = replicas
-        self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
-
-    def session(self, access: Access) -> AsyncSession:
-        """Make a session. The caller ends it with `end_session`.
-
-        Args:
-            access: How it may be used.
-        """
-        maker = self._makers.get(access) or self._new_maker(access)
-        session = maker.class_(**maker.kw)
-        session.sync_session.info[_ROUTE] = Route(self.replicas, access)
-        return session
-
-    def prepare(self, access: Access) -> None:
-        """Make what sessions of a kind will use, so that it is known beforehand; opens nothing.
-
-        Args:
-            access: How the sessions may be used.
-        """
-        for engine in self.replicas.engines:
-            engine.prepare(access)
-
-    def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
-        config = self.replicas.engines[0].config
-        info = session_info(self.name, access, autocommit=False)
-        arguments = maker_arguments(config.session_kwargs, RoutedSession, info)
-        arguments["sync_session_class"] = _routed(arguments["sync_session_class"])
-        maker = self._makers[access] = async_sessionmaker(**arguments)
-        return maker

@@ -4,6 +4,7 @@ from hawkapi_sqlalchemy.core.web.dependencies import (
     SessionDependency,
     get_replica_session,
     get_session,
+    get_split_session,
     open_session,
     session_for,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "SessionDependency",
     "get_replica_session",
     "get_session",
+    "get_split_session",
     "init_database",
     "open_session",
     "resolve_database",

@@ -18,7 +18,14 @@ from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA
 from hawkapi_sqlalchemy.core.web.exchange import EXCHANGE, Exchange, RequestWork
 from hawkapi_sqlalchemy.core.web.setup import resolve_database
 
-__all__ = ["SessionDependency", "get_replica_session", "get_session", "open_session", "session_for"]
+__all__ = [
+    "SessionDependency",
+    "get_replica_session",
+    "get_session",
+    "get_split_session",
+    "open_session",
+    "session_for",
+]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
@@ -119,6 +126,38 @@ def get_replica_session(
     """
     work = _work(request)
     session = work.session(REPLICA, Access.READ)
+    if _resumed:
+        work.unfinished += 1
+        yield session
+        work.unfinished -= 1
+    return session
+
+
+@_dependency
+def get_split_session(
+    request: Request, *, _resumed: bool = False
+) -> Generator[AsyncSession, None, AsyncSession]:
+    """Answer the request's session that reads from a replica until it writes.
+
+    For handlers that mostly read, and write now and then. Its statements go to one replica until
+    the first flush, the first statement that stores or locks something, or the first that might: a
+    `SELECT` with a part written as text, or with a function that is not well-known. From then on
+    all go to the primary, in one transaction, which is committed as that of `get_session` is. Who
+    asks for both sessions in one request gets one, on the primary.
+
+    What was read before the first write is the replica's state, which may be older than the
+    primary's: read again with `with_for_update()` what a write depends on, or have a version
+    column. Without replicas it is the session of `get_session`.
+
+    Args:
+        request: The request, given by HawkAPI.
+
+    Raises:
+        DatabaseNotConfiguredError: `init_database` was not called for the application.
+        SessionEndedError: The response has already begun.
+    """
+    work = _work(request)
+    session = work.split_session()
     if _resumed:
         work.unfinished += 1
         yield session

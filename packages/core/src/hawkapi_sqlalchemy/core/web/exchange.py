@@ -63,6 +63,11 @@ class RequestWork(UnitOfWork):
             self.writes = True
         return super().session(name, access)
 
+    def split_session(self) -> AsyncSession:
+        """Answer the request's session that reads from a replica until it writes."""
+        self.writes = True
+        return super().split_session()
+
     async def finish(self) -> None:
         """End what is open, and let go of the request.
 

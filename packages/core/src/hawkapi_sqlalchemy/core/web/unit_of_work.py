@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import PartialCommitError
+from hawkapi_sqlalchemy.core.names import PRIMARY
+from hawkapi_sqlalchemy.core.routing.split import stay_on_primary
 from hawkapi_sqlalchemy.core.sessions import (
     commit_session,
     end_session,
@@ -51,6 +53,19 @@ class UnitOfWork:
         session = self._sessions.get(key)
         if session is None:
             session = self._sessions[key] = engine.session(access)
+        elif access is Access.WRITE:
+            stay_on_primary(session)
+        return session
+
+    def split_session(self) -> AsyncSession:
+        """Answer the request's session that reads from a replica until it writes.
+
+        It is the writing session of the primary too: a request has one transaction there.
+        """
+        key = (PRIMARY, Access.WRITE)
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = self._database.open_split()
         return session
 
     def commit(self) -> Awaitable[None]:

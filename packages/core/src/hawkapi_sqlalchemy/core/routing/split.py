@@ -1,0 +1,71 @@
+"""Sessions that read from a replica until they write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import greenlet
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import SessionTransaction
+
+from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
+from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
+from hawkapi_sqlalchemy.core.sessions import set_autocommit
+
+__all__ = ["SplitSession", "stay_on_primary"]
+
+_WRITES = "hawkapi_writes"
+
+
+class SplitSession(RoutedSession):
+    """The session below one that reads from a replica until it writes.
+
+    From the first write on, and from all that might be one, everything goes to the primary: a
+    flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
+    well-known, or has a part that is written as text, a savepoint, and the connection itself.
+    """
+
+    def get_bind(
+        self, mapper: Any = None, *, clause: Any = None, bind: Any = None, **arguments: Any
+    ) -> Any:
+        """Answer what to work on; see SQLAlchemy's `Session.get_bind`."""
+        del mapper, arguments
+        if bind is not None:
+            return bind
+        route: Route = self.info[ROUTE]
+        if not self.info.get(_WRITES):
+            if clause is None and not self._flushing and not _in_greenlet():
+                # Somebody asks for it without a statement, for the dialect's sake.
+                return route.replicas.primary.engine.sync_engine
+            if not self._flushing and only_reads_surely(clause):
+                return route.bind(self)
+            _begin_writing(self)
+        primary = route.replicas.primary
+        primary.enter_loop()
+        return primary.bound(Access.WRITE).sync_engine
+
+    def begin_nested(self) -> SessionTransaction:
+        """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""
+        _begin_writing(self)
+        return super().begin_nested()
+
+
+def _begin_writing(session: Any) -> None:
+    session.info[_WRITES] = True
+    # What is on the primary is one transaction.
+    set_autocommit(session, autocommit=False)
+
+
+def _in_greenlet() -> bool:
+    return getattr(greenlet.getcurrent(), "__sqlalchemy_greenlet_provider__", False)
+
+
+def stay_on_primary(session: AsyncSession) -> None:
+    """Have a split session use the primary alone from now on.
+
+    Args:
+        session: The session.
+    """
+    if route_of(session) is not None:
+        _begin_writing(session.sync_session)
