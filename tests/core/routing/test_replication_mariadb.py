@@ -171,13 +171,19 @@ async def test_a_caught_up_replica_lags_by_nothing(
     async def look() -> ReplicaView:
         return await REPLICATION.replica(replica, await REPLICATION.primary(primary))
 
-    view = await until(look, lambda it: it.lag_seconds == 0)
+    view = await until(look, lambda it: it.lag_seconds == 0 and it.receiving)
     assert view.lag_bytes is None
     assert view.problem is None
-    assert view.receiving
-    alone = await REPLICATION.replica(replica, None)
-    # Only who may ask for the threads knows anything without the primary.
-    assert alone.lag_seconds == (None if account == "ordinary" else 0)
+
+
+async def test_a_lag_without_the_primary_is_known_to_who_may_ask_for_the_threads(
+    replicated: Replicated, writer: Any, look_at: LookAt, privileged_url: str
+) -> None:
+    await committed(writer)
+    privileged = await look_at(privileged_url)
+    await until(lambda: REPLICATION.replica(privileged, None), lambda it: it.lag_seconds == 0)
+    ordinary = await look_at(replicated.replica_url)
+    assert (await REPLICATION.replica(ordinary, None)).lag_seconds is None
 
 
 @pytest.mark.parametrize("account", ["ordinary", "privileged"])

@@ -183,17 +183,17 @@ async def test_an_idle_standby_covers_a_position_at_the_beginning_of_a_page_or_a
     await primary.close()
 
 
-@given(st.integers(0, 2**20).map(lambda it: it * 8), st.sampled_from([2**20, 2**22, 2**24]))
-def test_a_record_ends_within_the_header_before_the_next_and_only_there(
-    lsn: int, segment: int
-) -> None:
-    end = record_end(lsn, segment_size=segment, page_size=PAGE)
-    if end != lsn:
-        assert end % PAGE == 0
-        assert lsn - end == (LONG_PAGE_HEADER if end % segment == 0 else PAGE_HEADER)
-    else:
-        assert lsn % PAGE != PAGE_HEADER
-        assert lsn % segment != LONG_PAGE_HEADER
+@given(st.integers(1, 2**20), st.sampled_from([2**20, 2**22, 2**24]))
+def test_a_record_that_fills_a_page_ends_with_it(page: int, segment: int) -> None:
+    end = page * PAGE
+    header = PAGE_HEADER if end % segment else LONG_PAGE_HEADER
+    assert record_end(end + header, segment_size=segment, page_size=PAGE) == end
+
+
+@given(st.integers(1, 2**20), st.integers(41, PAGE))
+def test_any_other_record_ends_where_the_next_begins(page: int, offset: int) -> None:
+    lsn = page * PAGE + offset
+    assert record_end(lsn, segment_size=SEGMENT, page_size=PAGE) == lsn
 
 
 async def test_an_ordinary_account_sees_that_a_caught_up_standby_lags_by_nothing(
