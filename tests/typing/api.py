@@ -5,6 +5,7 @@ Never run: only type-checked, by `test_api_types.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Annotated, assert_type
@@ -22,6 +23,10 @@ from hawkapi_sqlalchemy import (
     DataclassBase,
     Engine,
     ReadYourWrites,
+    ReplicaPolicy,
+    ReplicaState,
+    ReplicaStatus,
+    ReplicasUnavailableError,
     TimestampMixin,
     UUIDMixin,
     all_healthy,
@@ -29,6 +34,7 @@ from hawkapi_sqlalchemy import (
     database_healthy,
     get_replica_session,
     get_session,
+    get_split_session,
     init_database,
     on_commit,
     open_session,
@@ -107,7 +113,11 @@ assert_type(init_database(app, config=DatabaseConfig(URL), startup_timeout=None)
 assert_type(
     init_database(
         app,
-        databases={"primary": DatabaseConfig(URL), "replica": DatabaseConfig(URL)},
+        databases={
+            "primary": DatabaseConfig(URL),
+            "replica": [DatabaseConfig(URL), DatabaseConfig(URL, weight=2)],
+        },
+        replicas=ReplicaPolicy(max_lag_seconds=5, when_all_down="best_effort", max_spill=4),
         read_your_writes=ReadYourWrites(
             secret=["s" * 32, b"s" * 32],
             max_age=10,
@@ -122,6 +132,13 @@ assert_type(
     ),
     Database,
 )
+ReplicaPolicy(5)  # pyright: ignore[reportCallIssue]
+ReplicaPolicy(when_all_down="nobody")  # pyright: ignore[reportArgumentType]
+assert_type(db.replicas, Mapping[str, ReplicaStatus])
+assert_type(db.replicas["replica:0"].state, ReplicaState)
+assert_type(db.replicas["replica:0"].lag_seconds, float | None)
+assert_type(ReplicasUnavailableError({"replica:0": "its replay is paused"}).reasons, dict[str, str])
+Split = Annotated[AsyncSession, Depends(get_split_session)]
 ReadYourWrites("s" * 32)  # pyright: ignore[reportCallIssue]
 ReadYourWrites(secret="s" * 32, same_site="Lax")  # pyright: ignore[reportArgumentType]
 init_database(app, URL)  # pyright: ignore[reportCallIssue]

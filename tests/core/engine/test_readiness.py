@@ -95,6 +95,7 @@ def start() -> Any:
             startup_timeout=30,
             drain_timeout=1,
             workers=workers,
+            read_your_writes=None,
         )
         await Startup(state)()
         await database.dispose()

@@ -20,15 +20,15 @@ from hawkapi_sqlalchemy.core.routing.positions import GtidPosition, Position
 from hawkapi_sqlalchemy.core.routing.replication import (
     PrimaryView,
     ReplicaView,
-    replication_for,
 )
+from hawkapi_sqlalchemy.core.routing.replication.mariadb import MariaDBReplication
 from wire import tapped
 
 type LookAt = Callable[[str], Awaitable[AsyncConnection]]
 
 pytestmark = pytest.mark.dialects("mariadb")
 
-REPLICATION = replication_for("mysql", is_mariadb=True)
+REPLICATION = MariaDBReplication()
 
 
 async def connect(url: str, **arguments: Any) -> Any:

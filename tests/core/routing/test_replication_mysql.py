@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from hawkapi_sqlalchemy.core.routing.positions import LARGEST_DUMP, GtidSet
-from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, ReplicaView, replication_for
+from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, ReplicaView
+from hawkapi_sqlalchemy.core.routing.replication.mysql import MySQLReplication
 
-REPLICATION = replication_for("mysql")
+REPLICATION = MySQLReplication()
 A = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 B = "4350f323-7565-4e59-8763-4b1b83a0ce0e"
 EXECUTED = {"@@GLOBAL.gtid_executed": f"{A}:1-77,\n{B}:1-5"}

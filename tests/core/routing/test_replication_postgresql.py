@@ -21,17 +21,16 @@ from hawkapi_sqlalchemy.core.routing.positions import WalPosition
 from hawkapi_sqlalchemy.core.routing.replication import (
     PrimaryView,
     ReplicaView,
-    replication_for,
 )
 from hawkapi_sqlalchemy.core.routing.replication import postgresql as module
-from hawkapi_sqlalchemy.core.routing.replication.postgresql import record_end
+from hawkapi_sqlalchemy.core.routing.replication.postgresql import PostgreSQLReplication, record_end
 from wire import tapped
 
 type LookAt = Callable[[str], Awaitable[AsyncConnection]]
 
 pytestmark = pytest.mark.dialects("postgresql")
 
-REPLICATION = replication_for("postgresql")
+REPLICATION = PostgreSQLReplication()
 SEGMENT, PAGE = 4 * 1024**2, 8192
 PAGE_HEADER, LONG_PAGE_HEADER = 24, 40
 MESSAGE = 60

@@ -178,7 +178,11 @@ class Engine:
         self._observers.append(observe)
 
     def forget_observer(self, observe: Callable[[Connection], None]) -> None:
-        """Call a function no more."""
+        """Call a function no more.
+
+        Args:
+            observe: What `observe_commits` was given.
+        """
         self._observers.remove(observe)
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from hawkapi_sqlalchemy.core.engine import Engine
+from hawkapi_sqlalchemy.core.events import address_of
 from hawkapi_sqlalchemy.core.routing.condition import Condition, ReplicaState
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.polling import Poller
@@ -293,16 +294,17 @@ class Replica:
 
     def _changed(self, before: ReplicaState) -> None:
         state, name = self.condition.state, self.engine.name
+        where = address_of(self.engine.config.sqlalchemy_url)
         if state is ReplicaState.UP:
             # Also at the beginning, from unknown.
-            logger.info("replica %r serves", name)
+            logger.info("replica %r at %s serves", name, where)
             return
         if before is ReplicaState.UP:
             # What the pool holds may lead to a server that is gone.
             self.engine.distrust()
-            logger.warning("replica %r is taken out: %s", name, self.condition.reason)
+            logger.warning("replica %r at %s is taken out: %s", name, where, self.condition.reason)
         elif state is ReplicaState.DOWN and before is not ReplicaState.PROBATION:
-            logger.warning("replica %r is down: %s", name, self.condition.reason)
+            logger.warning("replica %r at %s is down: %s", name, where, self.condition.reason)
 
 
 def _begin(reference: weakref.ref[Replica]) -> None:
