@@ -301,7 +301,9 @@ class Database:
     @property
     def checked_out(self) -> int:
         """Connections in use right now, over all databases."""
-        return sum(engine.checked_out for engine in self.engines.values())
+        reads = self._replication.reads
+        spilled = 0 if reads is None else reads.replicas.checked_out
+        return spilled + sum(engine.checked_out for engine in self.engines.values())
 
     async def drain(
         self, timeout: float = 10.0, *, busy: Callable[[], bool] = lambda: False

@@ -179,7 +179,8 @@ class Replica:
         self.condition.connection_failed(_short(error))
         if self.condition.state is not before:
             self._changed(before)
-            self.schedule()
+            if self._timer is not None:
+                self.schedule()
 
     def schedule(self) -> None:
         """Have it looked at in the background from now on, in the running loop."""
@@ -205,6 +206,8 @@ class Replica:
 
     def forget_loop(self) -> None:
         """Forget what runs in an event loop that is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._looking = self._timer = None
         self._poller.forget_loop()
 

@@ -83,6 +83,11 @@ class ReplicaSet:
         """
         self._primary.reached(position)
 
+    @property
+    def checked_out(self) -> int:
+        """Connections in use right now that no replica's engine and not the primary's counts."""
+        return 0 if self._spill is None else self._spill.checked_out
+
     def replica_of(self, engine: Engine) -> Replica | None:
         """Answer the replica that an engine is."""
         return next((each for each in self._replicas if each.engine is engine), None)
