@@ -3,6 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +21,12 @@ def pause(process: ServerProcess) -> None:
     # The main process first: from then on it forks no further child.
     send(process, signal.SIGSTOP)
     _send(_children(process), signal.SIGSTOP)
+    # A signal is delivered some time, to one thread after the other.
+    family = [process.main, *_children(process)]
+    wait_until(
+        lambda: all(_stands_still(each) for each in family),
+        what=f"process {process.pid} and its children stand still",
+    )
 
 
 def resume(process: ServerProcess) -> None:
@@ -38,6 +45,21 @@ def kill(process: ServerProcess, timeout: float = 10.0) -> None:
         what=f"process {process.pid} and its children have gone",
         timeout=timeout,
     )
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    threads = Path(f"/proc/{process.pid}/task")
+    try:
+        if not threads.is_dir():
+            return process.status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+        # The name in parentheses may hold anything; after it comes the state.
+        states = [
+            (each / "stat").read_text().rpartition(")")[2].split()[0] for each in threads.iterdir()
+        ]
+    except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+        # It, or a thread of it, has ended meanwhile: look again.
+        return not process.is_running()
+    return set(states) <= {"T", "t", "Z", "X"}
 
 
 def _children(process: ServerProcess) -> list[psutil.Process]:

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from sqlalchemy import make_url
 
 CONFTEST = """
 import os
@@ -16,6 +17,7 @@ def pytest_collection_modifyitems(items):
 # Each test begins with nothing, and each tries to leave something in its own way.
 SUITE = """
 import asyncio
+from pathlib import Path
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
@@ -102,10 +104,23 @@ async def test_begins_with_no_table_of_another_one(hawkapi_db, hawkapi_client, t
 
 @pytest.mark.hawkapi_db(real_commits=True)
 @pytest.mark.parametrize("turn", range(5))
-async def test_begins_with_nothing_and_commits(hawkapi_db, hawkapi_client, turn):
+async def test_begins_with_nothing_and_commits(
+    hawkapi_db, hawkapi_client, hawkapi_database_url, turn
+):
+    Path("url").write_text(hawkapi_database_url)
     assert await count(hawkapi_db) == 0
     await requests(hawkapi_db, hawkapi_client)
 """
+
+
+def run_of(project: pytest.Pytester) -> str:
+    """What the names of a run's databases begin with; other tests have runs at the same time."""
+    database = make_url((project.path / "url").read_text()).database
+    assert database is not None
+    assert "hawkapi" in database
+    return database.rpartition("_")[0]
+
+
 TURNS = 70  # 7 ways, and ten tests more: 500
 
 
@@ -116,19 +131,20 @@ def test_500_tests_in_random_order_in_four_processes(project, where, left_behind
     monkeypatch.setenv("ORDER", str(order))
     project.makeconftest(CONFTEST)
     project.makepyfile(SUITE.replace("TURNS", str(TURNS)))
-    before = set(left_behind())
     result = project.runpytest_subprocess("-n", "4", f"--hawkapi-database={where}")
     result.assert_outcomes(passed=500 - TURNS, xfailed=TURNS)
-    assert set(left_behind()) <= before
+    assert left_behind(run_of(project)) == []
 
 
 def test_a_worker_that_is_killed_leaves_nothing_on_the_server(project, where, left_behind):
     project.makepyfile(
         """
         import os, signal
+        from pathlib import Path
         import pytest
 
-        def test_one(hawkapi_client):
+        def test_one(hawkapi_client, hawkapi_database_url):
+            Path("url").write_text(hawkapi_database_url)
             assert hawkapi_client.post("/users?email=ada").status_code == 201
             if not os.path.exists("killed"):
                 open("killed", "w").close()
@@ -139,7 +155,6 @@ def test_a_worker_that_is_killed_leaves_nothing_on_the_server(project, where, le
             assert hawkapi_client.post("/users?email=ada").status_code == 201
         """
     )
-    before = set(left_behind())
     result = project.runpytest_subprocess("-n", "2", f"--hawkapi-database={where}")
     result.assert_outcomes(passed=4, failed=1)
-    assert set(left_behind()) <= before
+    assert left_behind(run_of(project)) == []
