@@ -40,7 +40,8 @@ class ReplicaRouting:
             wait: Seconds that a session may wait for a replica to catch up.
         """
         self._policy, self._tokens, self._wait = policy, tokens, wait
-        self._known = None
+        # At once: commits may come before the first session of a replica.
+        self._make()
 
     @property
     def reads(self) -> RoutedReads | None:

@@ -83,6 +83,7 @@ class Replica:
         self._policy = policy
         self._lag_seconds: float | None = None
         self._lag_bytes: int | None = None
+        self._is_astray = False
         self._looked_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -100,6 +101,11 @@ class Replica:
     def is_down(self) -> bool:
         """Whether it was looked at, and found unfit."""
         return self.condition.state in {ReplicaState.DOWN, ReplicaState.PROBATION}
+
+    @property
+    def may_serve_late(self) -> bool:
+        """Whether it answers, and shows some state of the primary, however old."""
+        return self.condition.answers and not self._is_astray
 
     @property
     def weight(self) -> float:
@@ -254,6 +260,7 @@ class Replica:
 
     def _judge(self, view: ReplicaView) -> None:
         self.position = view.position
+        self._is_astray = view.is_astray
         self._lag_bytes = view.lag_bytes
         self._lag_seconds = view.lag_seconds
         if self._lag_seconds is None and view.position is not None:

@@ -213,7 +213,7 @@ class ReplicaSet:
         answering = [
             each
             for each in self._replicas
-            if (each.is_up or (policy == "best_effort" and each.condition.answers))
+            if (each.is_up or (policy == "best_effort" and each.may_serve_late))
             and (position is None or each.shows(position))
         ]
         others = [each for each in answering if each.engine not in tried]

@@ -39,6 +39,8 @@ class ReplicaView:
             where it is unknown: then the time since a position of the primary was first seen that
             `position` does not cover can stand for it.
         problem: Why it cannot serve, in a few words; `None` if it can, as far as it knows.
+        is_astray: Whether what it shows is not an older state of the primary: it is a primary
+            itself, or follows another one.
         receiving: Whether it is connected to its primary. If it is not, `lag_bytes` says little: it
             will not catch up by itself. `None` where that is unknown.
         identity: See `PrimaryView`.
@@ -48,6 +50,7 @@ class ReplicaView:
     lag_bytes: int | None = None
     lag_seconds: float | None = None
     problem: str | None = None
+    is_astray: bool = False
     receiving: bool | None = None
     identity: str | None = None
 

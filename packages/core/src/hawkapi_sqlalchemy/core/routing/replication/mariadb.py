@@ -78,16 +78,18 @@ class MariaDBReplication(Replication):
                 receiving=True if row["running"] == "ON" else None,
             )
         problem, seconds = threads.problem, threads.seconds
+        is_astray = threads.is_astray
         written = primary.position if primary is not None else None
         if isinstance(written, GtidPosition):
             if replayed.covers(written):
                 seconds = 0.0
             elif _has_parted(replayed, written):
-                problem = "it follows another cluster"
+                problem, is_astray = "it follows another cluster", True
         return ReplicaView(
             position=replayed,
             lag_seconds=seconds,
             problem=problem,
+            is_astray=is_astray,
             receiving=threads.receiving,
         )
 

@@ -63,6 +63,7 @@ class MySQLReplication(Replication):
             position=executed,
             lag_seconds=seconds,
             problem=threads.problem if threads is not None else None,
+            is_astray=threads is not None and threads.is_astray,
             receiving=threads.receiving if threads is not None else None,
         )
 

@@ -129,12 +129,15 @@ def _written(row: Any) -> WalPosition | None:
 def _judged(row: RowMapping, primary: PrimaryView | None) -> ReplicaView:
     identity: str | None = row["identity"]
     if not row["in_recovery"]:
-        return ReplicaView(problem="it is not in recovery: its role has changed", identity=identity)
+        return ReplicaView(
+            problem="it is not in recovery: its role has changed", is_astray=True, identity=identity
+        )
     written = primary.position if primary is not None else None
     problem = "its replay is paused" if row["paused"] else None
+    is_astray = False
     expected = primary.identity if primary is not None else None
     if None not in (expected, identity) and expected != identity:
-        written, problem = None, "it follows another cluster"
+        written, problem, is_astray = None, "it follows another cluster", True
     followed: int | None = row["timeline"]
     timeline: int | None = row["least_timeline"] if followed is None else followed
     replayed = None
@@ -145,6 +148,7 @@ def _judged(row: RowMapping, primary: PrimaryView | None) -> ReplicaView:
     if replayed is not None and isinstance(written, WalPosition):
         if followed is not None and followed != written.timeline:
             problem = f"it follows timeline {followed}, the primary is on {written.timeline}"
+            is_astray = True
         lag_bytes = _behind(replayed, written, is_followed=followed is not None)
         if lag_bytes is None:
             # It may replay, and be up to date with, what this primary never had.
@@ -156,6 +160,7 @@ def _judged(row: RowMapping, primary: PrimaryView | None) -> ReplicaView:
         lag_bytes=lag_bytes,
         lag_seconds=lag_seconds,
         problem=problem,
+        is_astray=is_astray,
         receiving=row["receivers"] > 0,
         identity=identity,
     )

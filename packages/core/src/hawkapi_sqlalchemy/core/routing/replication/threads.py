@@ -39,11 +39,13 @@ class Threads:
 
     Args:
         problem: What keeps them from catching up, unless it is the primary's absence.
+        is_astray: Whether they follow nobody.
         receiving: Whether they are connected to the primary.
         seconds: The lag, the longest if several servers are followed.
     """
 
     problem: str | None = None
+    is_astray: bool = False
     receiving: bool | None = None
     seconds: float | None = None
 
@@ -57,7 +59,7 @@ class Threads:
         """
         rows = list(rows)
         if not rows:
-            return cls(problem=FOLLOWS_NONE, receiving=False)
+            return cls(problem=FOLLOWS_NONE, is_astray=True, receiving=False)
         problem = None
         if any(row[columns.sql] != "Yes" for row in rows):
             problem = SQL_STOPPED
