@@ -17,7 +17,7 @@ from hawkapi_sqlalchemy.core import (
     TransactionRequiredError,
 )
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.ending import end_session
 from schema import User
 from wire import Wire, tapped, traced
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, text
 
 from dbservers.server import DatabaseServer
-from hawkapi_sqlalchemy.core import Database, sessions
+from hawkapi_sqlalchemy.core import Database, ending
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.names import REPLICA
 
@@ -168,7 +168,7 @@ async def test_a_hanging_server_holds_the_end_of_a_session_up_no_longer_than_its
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(sessions, "_RELEASE_TIMEOUT", 0.3)
+    monkeypatch.setattr(ending, "_RELEASE_TIMEOUT", 0.3)
     database: Database = make_database(own_server.url())
     name = REPLICA if access is Access.SNAPSHOT else "primary"
     session = database.open(name, access=access)
@@ -177,7 +177,7 @@ async def test_a_hanging_server_holds_the_end_of_a_session_up_no_longer_than_its
     try:
         # The driver's own farewell takes up to two seconds more.
         async with asyncio.timeout(6):
-            await sessions.end_session(session)
+            await ending.end_session(session)
         assert database.checked_out == 0
     finally:
         await asyncio.to_thread(own_server.resume)
@@ -197,7 +197,7 @@ async def test_a_reading_session_ends_without_a_word_to_a_hanging_server(
     await asyncio.to_thread(own_server.pause)
     try:
         async with asyncio.timeout(2):
-            await sessions.end_session(session)
+            await ending.end_session(session)
     finally:
         await asyncio.to_thread(own_server.resume)
     assert database.checked_out == 0

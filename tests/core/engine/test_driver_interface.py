@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from hawkapi_sqlalchemy.core import Database
 from hawkapi_sqlalchemy.core.dialects import asyncpg_transactions, mysql, postgresql
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.ending import end_session
 from wire import PING, Wire
 
 COUNT = text("SELECT n FROM counters WHERE id = 1")
@@ -186,7 +186,7 @@ from sqlalchemy import text
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.dialects import mysql, postgresql, transports
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.ending import end_session
 
 # The transports that nobody can close now complain when they are collected.
 warnings.simplefilter("ignore", ResourceWarning)

@@ -14,8 +14,8 @@ from dbservers.replication import PostgreSQLPair
 from hawkapi_sqlalchemy.core import Database, PrimaryUnavailableError
 from hawkapi_sqlalchemy.core import engine as engine_module
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.ending import end_session
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of, is_retryable
-from hawkapi_sqlalchemy.core.sessions import end_session
 
 CREATE = text("CREATE TABLE t (x INTEGER)")
 INSERT = text("INSERT INTO t VALUES (1)")

@@ -21,7 +21,7 @@ from hawkapi_sqlalchemy.core import (
     database_healthy,
     session_healthy,
 )
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.ending import end_session
 
 NOWHERE = "postgresql+asyncpg://user@127.0.0.1:1/app"
 MEMORY = "sqlite+aiosqlite://"

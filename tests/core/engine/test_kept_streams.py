@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 
 from hawkapi_sqlalchemy.core import Database
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.ending import end_session
 from schema import Entry
 
 ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0}

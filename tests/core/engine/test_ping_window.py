@@ -14,8 +14,8 @@ from sqlalchemy import make_url, text
 from dbservers.server import DatabaseServer
 from hawkapi_sqlalchemy.core import ConfigurationError, Database, DatabaseConfig
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.ending import end_session
 from hawkapi_sqlalchemy.core.pool import IDLE_SINCE
-from hawkapi_sqlalchemy.core.sessions import end_session
 from wire import PING, Wire
 
 COUNT = text("SELECT n FROM counters WHERE id = 1")

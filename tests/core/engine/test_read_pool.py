@@ -11,8 +11,8 @@ from sqlalchemy.pool import NullPool
 
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig, ReadOnlyError
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.ending import end_session
 from hawkapi_sqlalchemy.core.pool import DatabasePool
-from hawkapi_sqlalchemy.core.sessions import end_session
 
 COUNT = text("SELECT n FROM counters WHERE id = 1")
 INCREMENT = text("UPDATE counters SET n = n + 1 WHERE id = 1")

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core import Database, TransactionLostError
+from hawkapi_sqlalchemy.core.ending import commit_session, end_session
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
-from hawkapi_sqlalchemy.core.sessions import commit_session, end_session
 
 COUNT = "SELECT n FROM counters WHERE id = 1"
 

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hawkapi_sqlalchemy.core import Database, TransactionLostError
+from hawkapi_sqlalchemy.core.ending import end_session
 from hawkapi_sqlalchemy.core.faults import Fault, error_code, fault_of
-from hawkapi_sqlalchemy.core.sessions import end_session
 
 pytestmark = [pytest.mark.dialects("sqlite")]
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core import Database
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.sessions import end_session
+from hawkapi_sqlalchemy.core.ending import end_session
 
 pytestmark = [pytest.mark.dialects("sqlite")]
 

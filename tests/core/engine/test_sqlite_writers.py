@@ -15,8 +15,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from hawkapi_sqlalchemy.core import Database
 from hawkapi_sqlalchemy.core.dialects import aiosqlite_connection, turnstile
+from hawkapi_sqlalchemy.core.ending import end_session
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of, is_retryable
-from hawkapi_sqlalchemy.core.sessions import end_session
 
 pytestmark = [pytest.mark.dialects("sqlite")]
 

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from asgi import DEADLINE, Reply, call
 from hawkapi_sqlalchemy.core import get_session, on_commit, session_for
-from hawkapi_sqlalchemy.core.sessions import has_ended
+from hawkapi_sqlalchemy.core.ending import has_ended
 from schema import User
 
 SECRET = "tell-nobody"

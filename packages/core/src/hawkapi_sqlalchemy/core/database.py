@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access, access_for
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
+from hawkapi_sqlalchemy.core.ending import commit_session, end_session
 from hawkapi_sqlalchemy.core.engine import Engine, create_engine
 from hawkapi_sqlalchemy.core.errors import (
     ConfigurationError,
@@ -23,7 +24,6 @@ from hawkapi_sqlalchemy.core.retries import run_with_retries
 from hawkapi_sqlalchemy.core.routing.configured import ReplicaRouting
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
-from hawkapi_sqlalchemy.core.sessions import commit_session, end_session
 from hawkapi_sqlalchemy.core.sources import SessionSource
 
 __all__ = ["Database"]

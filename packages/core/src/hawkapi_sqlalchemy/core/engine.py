@@ -18,12 +18,8 @@ from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
 from hawkapi_sqlalchemy.core.events import listen_to_reads, listen_to_transactions
 from hawkapi_sqlalchemy.core.names import is_replica
-from hawkapi_sqlalchemy.core.sessions import (
-    maker_arguments,
-    session_class,
-    session_info,
-    watch_manual,
-)
+from hawkapi_sqlalchemy.core.session_info import session_info
+from hawkapi_sqlalchemy.core.sessions import maker_arguments, session_class, watch_manual
 
 __all__ = ["Engine", "create_engine"]
 

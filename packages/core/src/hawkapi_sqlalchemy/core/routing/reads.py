@@ -12,7 +12,8 @@ from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
 from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession
 from hawkapi_sqlalchemy.core.routing.split import SplitSession
-from hawkapi_sqlalchemy.core.sessions import maker_arguments, session_info
+from hawkapi_sqlalchemy.core.session_info import session_info
+from hawkapi_sqlalchemy.core.sessions import maker_arguments
 
 __all__ = ["RoutedReads"]
 

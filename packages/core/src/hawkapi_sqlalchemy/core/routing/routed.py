@@ -16,14 +16,8 @@ from hawkapi_sqlalchemy.core.errors import CannotConnectError
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
 from hawkapi_sqlalchemy.core.routing.freshness import Requirement, current_freshness
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
-from hawkapi_sqlalchemy.core.sessions import (
-    DatabaseSession,
-    autocommits,
-    is_ending,
-    may_begin_again,
-    only_reads,
-    set_autocommit,
-)
+from hawkapi_sqlalchemy.core.session_info import autocommits, is_ending, set_autocommit
+from hawkapi_sqlalchemy.core.sessions import DatabaseSession, may_begin_again, only_reads
 
 __all__ = ["ROUTE", "Route", "RoutedSession", "route_of"]
 

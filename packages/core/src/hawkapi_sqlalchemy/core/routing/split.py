@@ -11,7 +11,7 @@ from sqlalchemy.orm import SessionTransaction
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
 from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
-from hawkapi_sqlalchemy.core.sessions import set_autocommit
+from hawkapi_sqlalchemy.core.session_info import set_autocommit
 
 __all__ = ["SplitSession", "stay_on_primary"]
 

@@ -9,15 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.database import Database
+from hawkapi_sqlalchemy.core.ending import commit_session, end_session
 from hawkapi_sqlalchemy.core.errors import PartialCommitError
 from hawkapi_sqlalchemy.core.names import PRIMARY
 from hawkapi_sqlalchemy.core.routing.split import stay_on_primary
-from hawkapi_sqlalchemy.core.sessions import (
-    commit_session,
-    end_session,
-    session_access,
-    session_database,
-)
+from hawkapi_sqlalchemy.core.session_info import session_access, session_database
 
 __all__ = ["UnitOfWork"]
 
