@@ -13,6 +13,7 @@ from hawkapi_sqlalchemy.core.routing.lag import PrimaryHistory
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, replication_of
+from hawkapi_sqlalchemy.core.routing.time_limit import within
 
 __all__ = ["Primary"]
 
@@ -110,9 +111,7 @@ class Primary:
     async def _ask(self) -> None:
         self._tried_at = time.monotonic()
         try:
-            async with asyncio.timeout(self._policy.probe_timeout):
-                async with self.engine.prober.connect() as connection:
-                    view = await replication_of(connection.dialect).primary(connection)
+            view = await within(self._policy.probe_timeout, self._view())
         except (SQLAlchemyError, OSError):
             self.answers = False
             return
@@ -126,3 +125,7 @@ class Primary:
             # Not merged: after a promotion it may have gone back.
             self._reached = view.position
             self.history.add(time.monotonic(), view.position)
+
+    async def _view(self) -> PrimaryView:
+        async with self.engine.prober.connect() as connection:
+            return await replication_of(connection.dialect).primary(connection)

@@ -22,6 +22,7 @@ from hawkapi_sqlalchemy.core.routing.replication import (
     has_replication,
     replication_of,
 )
+from hawkapi_sqlalchemy.core.routing.time_limit import within
 
 __all__ = ["Replica", "ReplicaStatus"]
 
@@ -239,10 +240,7 @@ class Replica:
 
     async def _ask(self) -> None:
         try:
-            async with asyncio.timeout(self._policy.probe_timeout):
-                async with self.engine.prober.connect() as connection:
-                    replication = replication_of(connection.dialect)
-                    view = await replication.replica(connection, self._primary.view)
+            view = await within(self._policy.probe_timeout, self._view())
         except TimeoutError:
             self._forget_lag()
             self.condition.not_answering(f"no answer within {self._policy.probe_timeout:g} s")
@@ -251,6 +249,11 @@ class Replica:
             self.condition.not_answering(_short(error))
         else:
             self._judge(view)
+
+    async def _view(self) -> ReplicaView:
+        async with self.engine.prober.connect() as connection:
+            replication = replication_of(connection.dialect)
+            return await replication.replica(connection, self._primary.view)
 
     def _judge(self, view: ReplicaView) -> None:
         self.position = view.position
