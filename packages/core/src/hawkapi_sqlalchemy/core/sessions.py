@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import TextClause, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IllegalStateChangeError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -150,7 +150,7 @@ def may_begin_again(session: Session) -> bool:
 
 
 def _is_query(statement: Any) -> bool:
-    return getattr(statement, "is_text", False) and bool(_QUERY.match(statement.text))
+    return isinstance(statement, TextClause) and bool(_QUERY.match(statement.text))
 
 
 def is_ending(session: Session) -> bool:
