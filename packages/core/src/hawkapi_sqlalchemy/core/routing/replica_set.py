@@ -235,8 +235,18 @@ class ReplicaSet:
         if self._spill is None:
             config = self.primary.config
             size = self._policy.max_spill or max(config.pool_size, 1)
+            # Its sessions are made read-only like those of other engines. As the configuration's
+            # own setting, known from the start, it would be no server that takes writes to a driver
+            # that is told to find one.
             self._spill = Engine(
-                replace(config, pool_size=size, max_overflow=0, read_only=True),
+                replace(config, pool_size=size, max_overflow=0),
                 name=f"{self.primary.name} for {self.name}s",
             )
         return self._spill
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
