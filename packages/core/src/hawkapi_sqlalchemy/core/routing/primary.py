@@ -104,6 +104,18 @@ class Primary:
         """Forget a look under way in an event loop that is gone."""
         self._looking = None
 
+    def stop(self) -> list[asyncio.Task[None]]:
+        """End a look under way.
+
+        Returns:
+            What is ending now.
+        """
+        looking, self._looking = self._looking, None
+        if looking is None:
+            return []
+        looking.cancel()
+        return [looking]
+
     def _looked(self, task: asyncio.Task[None]) -> None:
         if self._looking is task:
             self._looking = None

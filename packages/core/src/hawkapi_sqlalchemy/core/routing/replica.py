@@ -212,14 +212,21 @@ class Replica:
         self._looking = self._timer = None
         self._poller.forget_loop()
 
-    def stop(self) -> None:
-        """Look no more."""
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Look no more, and let nobody wait any longer.
+
+        Returns:
+            What is ending now.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        ending = self._poller.stop()
         if self._looking is not None:
             self._looking.cancel()
+            ending.append(self._looking)
             self._looking = None
+        return ending
 
     async def _look(self) -> None:
         try:

@@ -20,7 +20,8 @@ async def within[T](seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
     Args:
         seconds: How long.
-        work: What is awaited. It is cancelled when the time is over, or the caller is cancelled.
+        work: What is awaited. It is cancelled when the time is over. When the caller is cancelled
+            it is too, and its end is waited for.
 
     Raises:
         TimeoutError: It was not done in time.
@@ -28,13 +29,16 @@ async def within[T](seconds: float, work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.get_running_loop().create_task(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
-    finally:
-        if not task.done():
-            _ending.add(task)
-            task.add_done_callback(_ended)
-            task.cancel()
+    except asyncio.CancelledError:
+        # Who ends all this wants it to be over.
+        task.cancel()
+        await asyncio.wait({task})
+        raise
     if task.done():
         return task.result()
+    _ending.add(task)
+    task.add_done_callback(_ended)
+    task.cancel()
     raise TimeoutError
 
 
