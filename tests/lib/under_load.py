@@ -91,7 +91,7 @@ class Load:
         self.under_way = 0
         self.ended = False
         self._client = client
-        self._latest: deque[int] = deque(maxlen=10 * CLIENTS)
+        self._latest: deque[int] = deque(maxlen=4 * CLIENTS)
 
     async def read(self) -> None:
         """Read until the end."""
