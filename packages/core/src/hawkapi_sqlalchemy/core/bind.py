@@ -36,7 +36,8 @@ PROBING_POOL: Mapping[str, Any] = {
     "pool_size": 1,
     "max_overflow": 1,
     "pool_timeout": 5.0,
-    "pool_recycle": 3600,
+    # Now and then it is asked who is behind the address.
+    "pool_recycle": 60,
 }
 """Of a pool that is asked now and then how the server is, whatever the sessions' pool is like."""
 

@@ -124,19 +124,21 @@ class Engine:
         return self._reading
 
     def distrust_readers(self) -> None:
-        """Have read-only sessions connect anew: theirs lead to a server that is primary no more.
+        """Have who only reads or looks connect anew: the server is primary no more.
 
         Once more some seconds later: in the moment of a switch-over the old primary may still let
-        in who asks for one that takes writes, and afterwards nobody would tell these sessions.
+        in who asks for one that takes writes, and afterwards nobody would tell these connections.
         """
-        reading = self._reading
-        if reading is None:
-            return
-        reading.distrust()
+        self._distrust_readers()
         if self._second_look is not None:
             self._second_look.cancel()
         loop = asyncio.get_running_loop()
-        self._second_look = loop.call_later(_SECOND_LOOK, reading.distrust)
+        self._second_look = loop.call_later(_SECOND_LOOK, self._distrust_readers)
+
+    def _distrust_readers(self) -> None:
+        for bind in (self._reading, self._probing):
+            if bind is not None:
+                bind.distrust()
 
     def distrust(self) -> None:
         """Have all sessions connect anew: the server is gone, or has another role."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import TextClause, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -121,7 +121,7 @@ def may_begin_again(session: Session) -> bool:
 
 
 def _is_query(statement: Any) -> bool:
-    return getattr(statement, "is_text", False) and bool(_QUERY.match(statement.text))
+    return isinstance(statement, TextClause) and bool(_QUERY.match(statement.text))
 
 
 @event.listens_for(DatabaseSession, "after_begin")

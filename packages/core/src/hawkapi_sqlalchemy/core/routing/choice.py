@@ -18,16 +18,21 @@ def choose(replicas: Sequence[Replica]) -> Replica:
 
     A lead of a session or two decides nothing. Without that tolerance a quiet application would
     send nearly all to the heaviest: with nothing in flight anywhere it is always the least busy.
+    The two are never the same: one that has fallen silent, and keeps each session that it gets,
+    would have all of them soon.
 
     Args:
         replicas: Those that may serve; at least one.
     """
     if len(replicas) == 1:
         return replicas[0]
-    weights = [each.weight for each in replicas]
-    first, second = random.choices(replicas, weights, k=2)  # noqa: S311  # no secret
-    if first is second:
-        return first
+    first = _draw(replicas)
+    second = _draw([each for each in replicas if each is not first])
     mean = (first.weight + second.weight) / 2
     lead = first.in_flight / (first.weight / mean) - second.in_flight / (second.weight / mean)
     return second if lead > _LEAD else first
+
+
+def _draw(replicas: Sequence[Replica]) -> Replica:
+    weights = [each.weight for each in replicas]
+    return random.choices(replicas, weights)[0]  # noqa: S311  # no secret

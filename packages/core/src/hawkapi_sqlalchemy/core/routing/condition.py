@@ -45,7 +45,7 @@ class Condition:
     Attributes:
         state: The state.
         reason: Why it does not serve; `None` while it does.
-        answers: Whether it answered the last probe.
+        answers: Whether it answered the last probe, and no session has failed to connect since.
     """
 
     def __init__(self, policy: ReplicaPolicy) -> None:
@@ -95,6 +95,7 @@ class Condition:
         Args:
             reason: What happened.
         """
+        self.answers = False
         if self.state is ReplicaState.UP:
             self.state, self.reason = ReplicaState.SUSPECT, reason
 

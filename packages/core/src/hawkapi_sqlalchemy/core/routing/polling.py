@@ -62,6 +62,18 @@ class Poller:
         self._waiting.clear()
         self._task = None
 
+    def stop(self) -> list[asyncio.Task[None]]:
+        """End all waiting.
+
+        Returns:
+            What is ending now.
+        """
+        task, self._task = self._task, None
+        if task is None or task.done():
+            return []
+        task.cancel()
+        return [task]
+
     async def _run(self) -> None:
         polls = 0
         try:

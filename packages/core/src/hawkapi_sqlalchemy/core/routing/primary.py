@@ -13,6 +13,7 @@ from hawkapi_sqlalchemy.core.routing.lag import PrimaryHistory
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, replication_of
+from hawkapi_sqlalchemy.core.routing.time_limit import within
 
 __all__ = ["Primary"]
 
@@ -103,6 +104,18 @@ class Primary:
         """Forget a look under way in an event loop that is gone."""
         self._looking = None
 
+    def stop(self) -> list[asyncio.Task[None]]:
+        """End a look under way.
+
+        Returns:
+            What is ending now.
+        """
+        looking, self._looking = self._looking, None
+        if looking is None:
+            return []
+        looking.cancel()
+        return [looking]
+
     def _looked(self, task: asyncio.Task[None]) -> None:
         if self._looking is task:
             self._looking = None
@@ -110,9 +123,7 @@ class Primary:
     async def _ask(self) -> None:
         self._tried_at = time.monotonic()
         try:
-            async with asyncio.timeout(self._policy.probe_timeout):
-                async with self.engine.prober.connect() as connection:
-                    view = await replication_of(connection.dialect).primary(connection)
+            view = await within(self._policy.probe_timeout, self._view())
         except (SQLAlchemyError, OSError):
             self.answers = False
             return
@@ -126,3 +137,7 @@ class Primary:
             # Not merged: after a promotion it may have gone back.
             self._reached = view.position
             self.history.add(time.monotonic(), view.position)
+
+    async def _view(self) -> PrimaryView:
+        async with self.engine.prober.connect() as connection:
+            return await replication_of(connection.dialect).primary(connection)

@@ -22,6 +22,7 @@ from hawkapi_sqlalchemy.core.routing.replication import (
     has_replication,
     replication_of,
 )
+from hawkapi_sqlalchemy.core.routing.time_limit import within
 
 __all__ = ["Replica", "ReplicaStatus"]
 
@@ -217,14 +218,21 @@ class Replica:
         self._looking = self._timer = None
         self._poller.forget_loop()
 
-    def stop(self) -> None:
-        """Look no more."""
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Look no more, and let nobody wait any longer.
+
+        Returns:
+            What is ending now.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        ending = self._poller.stop()
         if self._looking is not None:
             self._looking.cancel()
+            ending.append(self._looking)
             self._looking = None
+        return ending
 
     async def _look(self) -> None:
         try:
@@ -245,10 +253,7 @@ class Replica:
 
     async def _ask(self) -> None:
         try:
-            async with asyncio.timeout(self._policy.probe_timeout):
-                async with self.engine.prober.connect() as connection:
-                    replication = replication_of(connection.dialect)
-                    view = await replication.replica(connection, self._primary.view)
+            view = await within(self._policy.probe_timeout, self._view())
         except TimeoutError:
             self._forget_lag()
             self.condition.not_answering(f"no answer within {self._policy.probe_timeout:g} s")
@@ -257,6 +262,11 @@ class Replica:
             self.condition.not_answering(_short(error))
         else:
             self._judge(view)
+
+    async def _view(self) -> ReplicaView:
+        async with self.engine.prober.connect() as connection:
+            replication = replication_of(connection.dialect)
+            return await replication.replica(connection, self._primary.view)
 
     def _judge(self, view: ReplicaView) -> None:
         self.position = view.position

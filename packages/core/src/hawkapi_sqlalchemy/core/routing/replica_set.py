@@ -20,6 +20,9 @@ from hawkapi_sqlalchemy.core.routing.replica import Replica, ReplicaStatus
 
 __all__ = ["ReplicaSet"]
 
+_END = 5.0
+"""Seconds at most that looks under way may take to end."""
+
 
 class ReplicaSet:
     """The replicas of one primary.
@@ -105,15 +108,26 @@ class ReplicaSet:
             replica.begin_look()
         self._loop = loop
 
-    def stop(self) -> None:
-        """Look at them no more, until the next session."""
-        for replica in self._replicas:
-            replica.stop()
-        self._loop = None
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Look at them no more, until the next session.
+
+        Returns:
+            What is ending now, in the running loop.
+        """
+        loop, self._loop = self._loop, None
+        is_here = loop is not None and loop is _running_loop()
+        ending: list[asyncio.Task[None]] = []
+        for part in (self._primary, *self._replicas):
+            if is_here:
+                ending += part.stop()
+            else:
+                part.forget_loop()
+        return ending
 
     async def dispose(self) -> None:
         """Stop, and close the connections on which the primary has stood in for the replicas."""
-        self.stop()
+        if ending := self.stop():
+            await asyncio.wait(ending, timeout=_END)
         if self._spill is not None:
             await self._spill.dispose()
 
@@ -235,8 +249,18 @@ class ReplicaSet:
         if self._spill is None:
             config = self.primary.config
             size = self._policy.max_spill or max(config.pool_size, 1)
+            # Its sessions are made read-only like those of other engines. As the configuration's
+            # own setting, known from the start, it would be no server that takes writes to a driver
+            # that is told to find one.
             self._spill = Engine(
-                replace(config, pool_size=size, max_overflow=0, read_only=True),
+                replace(config, pool_size=size, max_overflow=0),
                 name=f"{self.primary.name} for {self.name}s",
             )
         return self._spill
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
