@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 from hawkapi import HawkAPI
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -15,10 +13,9 @@ from sqlalchemy.pool import NullPool
 
 from asgi import lifespan
 from dbservers.clusters import Cluster
-from hawkapi_sqlalchemy.core import Database
 from replica_service.application import create_app
-from replica_service.client import Client
 from replica_service.fixtures import create_items
+from replica_service.here import Here
 from replica_service.settings import Settings
 
 type Connect = Callable[[str], Awaitable[AsyncConnection]]
@@ -46,24 +43,6 @@ def stack() -> Iterator[contextlib.ExitStack]:
     """What is called back after the test."""
     with contextlib.ExitStack() as stack:
         yield stack
-
-
-@dataclass(frozen=True)
-class Here:
-    """An application with a cluster's replicas, in this process.
-
-    Attributes:
-        app: The application, of `replica_service`.
-        database: Its Database.
-    """
-
-    app: HawkAPI
-    database: Database
-
-    def client(self, **settings: Any) -> Client:
-        """A user of the application; see `replica_service.client`."""
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        return Client(["http://here"], transport=transport, **settings)
 
 
 type StartHere = Callable[..., Awaitable[Here]]
