@@ -1,0 +1,130 @@
+"""Where a COMMIT has led the primary cannot be found out: the client reads from the primary."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from asgi import until
+from dbservers.clusters import Cluster
+from hawkapi_sqlalchemy.core.routing import capture as captures
+from hawkapi_sqlalchemy.core.routing.replication import (
+    MariaDBReplication,
+    PostgreSQLReplication,
+    Replication,
+)
+from hawkapi_sqlalchemy.core.routing.replication.variables import scalar
+from replica_service.client import HEADER
+from tcp_proxy import Proxy, proxy_to
+
+FOLLOWING: dict[str, Any] = {
+    "policy": {"probe_interval": 300.0},
+    "read_your_writes": {"secret": "s" * 32, "cookie": None},
+}
+CAPTURES = {"postgresql": b"pg_walfile_name", "mariadb": b"@@last_gtid"}
+UNKNOWN = "its position after a COMMIT is unknown"
+
+
+@contextlib.asynccontextmanager
+async def through_proxy(url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """Stand between the application and a server."""
+    parsed = make_url(url)
+    async with proxy_to(parsed.host, parsed.port) as proxy:
+        relayed = parsed.set(host="127.0.0.1", port=proxy.port)
+        yield proxy, relayed.render_as_string(hide_password=False)
+
+
+async def is_pinned(client: Any, cluster: Cluster) -> bool:
+    """Tell whether reads go to the primary though all replicas have caught up."""
+    cluster.wait_for_catch_up()
+    reads = [(await client.read("a")).json() for _ in range(6)]
+    return reads == [{"value": "1", "port": cluster.primary.port}] * 6
+
+
+@pytest.fixture
+def replication(dialect: str) -> type[Replication]:
+    return {"postgresql": PostgreSQLReplication, "mariadb": MariaDBReplication}[dialect]
+
+
+@pytest.fixture
+def hang(dialect: str) -> Callable[[Any], Any]:
+    """Keep a server busy with a driver's connection."""
+    if dialect == "postgresql":
+        return lambda connection: connection.fetchrow("SELECT pg_sleep(60)")
+    return lambda connection: scalar(connection, "SELECT SLEEP(60)")
+
+
+async def test_a_connection_that_is_cut_right_after_the_commit(
+    dialect: str, start_here, spare_cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with through_proxy(spare_cluster.primary_url) as (proxy, url):
+        here = await start_here(primary=url, **FOLLOWING)
+        proxy.swallow_answer_to = CAPTURES[dialect]
+        spare_cluster.pause_replay()
+        async with here.client() as client:
+            stored = await client.store("a", "1")
+            proxy.swallow_answer_to = None
+            assert (stored.status_code, HEADER in stored.headers) == (201, True)
+            assert UNKNOWN in caplog.text
+            # The replicas show nothing yet.
+            assert (await client.read("a")).json()["value"] == "1"
+            spare_cluster.resume_replay()
+            assert await is_pinned(client, spare_cluster)
+
+            # The next position is known again, and does not lift what is not.
+            await client.store("b", "1")
+            assert await is_pinned(client, spare_cluster)
+        await here.database.dispose()
+
+
+async def test_a_server_that_gives_no_answer_in_time(
+    start_here,
+    spare_cluster: Cluster,
+    replication: type[Replication],
+    hang,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(captures, "_TIMEOUT", 0.1)
+    here = await start_here(**FOLLOWING)
+    with monkeypatch.context() as patched:
+        patched.setattr(replication, "capture", lambda _, connection: hang(connection))
+        async with here.client() as client:
+            stored = await client.store("a", "1")
+            assert (stored.status_code, HEADER in stored.headers) == (201, True)
+            assert f"{UNKNOWN} (TimeoutError)" in caplog.text
+            assert await is_pinned(client, spare_cluster)
+    async with here.client() as other:
+        # On a connection of its own: the other one is still in the middle of an answer.
+        assert (await other.store("b", "1")).status_code == 201
+        spare_cluster.wait_for_catch_up()
+        assert (await other.read("b")).json()["value"] == "1"
+    await until(lambda: here.database.checked_out == 0)
+
+
+async def test_whatever_the_question_raises_the_request_has_succeeded(
+    start_here,
+    spare_cluster: Cluster,
+    replication: type[Replication],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    here = await start_here(**FOLLOWING)
+
+    async def fail(_: Replication, connection: Any) -> None:
+        raise LookupError(connection)
+
+    monkeypatch.setattr(replication, "capture", fail)
+    async with here.client() as client:
+        for value in ("0", "1"):
+            stored = await client.store("a", value)
+            assert (stored.status_code, HEADER in stored.headers) == (201, True)
+        assert f"{UNKNOWN} (LookupError)" in caplog.text
+        assert await is_pinned(client, spare_cluster)
+    async with here.client() as somebody:
+        read = (await somebody.read("a")).json()
+    assert read["port"] != spare_cluster.primary.port
