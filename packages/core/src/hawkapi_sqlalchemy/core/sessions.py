@@ -28,6 +28,7 @@ __all__ = [
     "autocommits",
     "commit_session",
     "end_session",
+    "has_begun",
     "has_ended",
     "is_ending",
     "maker_arguments",
@@ -156,6 +157,12 @@ def _is_query(statement: Any) -> bool:
 def is_ending(session: Session) -> bool:
     """Tell whether `end_session` is ending a session."""
     return _ENDING in session.info
+
+
+def has_begun(session: Session) -> bool:
+    """Tell whether a session has a transaction open on a connection."""
+    connection: Connection | None = session.info.get(_CONNECTION)
+    return connection is not None and not connection.closed and connection.in_transaction()
 
 
 def autocommits(session: Session) -> bool:
