@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from hawkapi import Depends, HawkAPI, Response
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core import Database, get_replica_session, get_session, get_split_session
@@ -25,6 +25,7 @@ PATHS = (
     "/run",
     "/maker",
     "/engine",
+    "/autocommit",
     "/split",
     "/tasks",
 )
@@ -119,12 +120,14 @@ def _add_own_sessions(app: HawkAPI) -> None:
     @app.post("/engine")
     async def engine(key: str, db: Database) -> dict:
         async with db.engines["primary"].engine.begin() as connection:
-            await connection.execute(
-                text("INSERT INTO items (key, value) VALUES (:key, '1')")
-                if connection.dialect.name == "postgresql"
-                else text("INSERT INTO items (`key`, value) VALUES (:key, '1')"),
-                {"key": key},
-            )
+            await connection.execute(insert(Item).values(key=key, value="1"))
+        return {}
+
+    @app.post("/autocommit")
+    async def autocommit(key: str, db: Database) -> dict:
+        engine = db.engines["primary"].engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(insert(Item).values(key=key, value="1"))
         return {}
 
     @app.post("/tasks")
@@ -161,6 +164,18 @@ def _add_readers(app: HawkAPI) -> None:
         uncommitted = await _value(reader, key)
         await session.commit()
         return {"values": [before, uncommitted, await _value(reader, key)]}
+
+    @app.post("/snapshots")
+    async def snapshots(
+        key: str, db: Database, session: AsyncSession = Depends(get_session)
+    ) -> dict:
+        async with db.session("replica", commit=False, snapshot=True) as reader:
+            first = await _value(reader, key)
+            session.add(Item(key=key, value="1"))
+            await session.commit()
+            second = await _value(reader, key)
+            await reader.rollback()
+            return {"values": [first, second, await _value(reader, key)]}
 
 
 async def _value(session: AsyncSession, key: str) -> Any:

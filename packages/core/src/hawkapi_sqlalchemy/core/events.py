@@ -46,7 +46,9 @@ class CommitObserver(Protocol):
     """Who is told of the COMMITs that may have stored something. Must not raise."""
 
     def committed(self, connection: Connection) -> None:
-        """A COMMIT has held; called in SQLAlchemy's greenlet.
+        """A COMMIT has held, or a connection in AUTOCOMMIT has been used.
+
+        It is called in SQLAlchemy's greenlet.
 
         Args:
             connection: The connection, which is in no transaction any more.
@@ -160,6 +162,13 @@ def listen_to_transactions(
             for observer in observers:
                 observer.committed(connection)
 
+    def rolled_back(connection: Connection) -> None:
+        if not observers or connection.closed or connection.invalidated:
+            return
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            # It ends what was stored statement by statement.
+            committed(connection)
+
     @event.listens_for(engine, "handle_error")
     def handle_error(context: ExceptionContext) -> BaseException | None:
         connection = context.connection
@@ -188,7 +197,14 @@ def listen_to_transactions(
                 state[_ERROR] = seen
         return replacement
 
-    hook_transactions(engine, begin=begin, commit=commit, committed=committed, lend=policy.lend)
+    hook_transactions(
+        engine,
+        begin=begin,
+        commit=commit,
+        committed=committed,
+        rolled_back=rolled_back,
+        lend=policy.lend,
+    )
     del handle_error
 
 
