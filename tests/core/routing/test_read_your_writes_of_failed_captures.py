@@ -1,16 +1,19 @@
-"""Where a COMMIT has led the primary cannot be found out: the client reads from the primary."""
+"""What a COMMIT has led to cannot be found out: the client reads from the primary."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hawkapi import HawkAPI
 from sqlalchemy import make_url
 
 from asgi import until
 from dbservers.clusters import Cluster
+from hawkapi_sqlalchemy.core import Database
 from hawkapi_sqlalchemy.core.routing import capture as captures
 from hawkapi_sqlalchemy.core.routing.replication import (
     MariaDBReplication,
@@ -18,6 +21,7 @@ from hawkapi_sqlalchemy.core.routing.replication import (
     Replication,
 )
 from hawkapi_sqlalchemy.core.routing.replication.variables import scalar
+from replica_service.application import Item
 from replica_service.client import HEADER
 from tcp_proxy import Proxy, proxy_to
 
@@ -26,6 +30,14 @@ FOLLOWING: dict[str, Any] = {
     "read_your_writes": {"secret": "s" * 32, "cookie": None},
 }
 CAPTURES = {"postgresql": b"pg_walfile_name", "mariadb": b"@@last_gtid"}
+FUNCTION = """
+    CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN {}; RETURN NULL; END $$
+"""
+TRIGGER = """
+    CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON items DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION at_commit()
+"""
 UNKNOWN = "its position after a COMMIT is unknown"
 
 
@@ -43,6 +55,12 @@ async def is_pinned(client: Any, cluster: Cluster) -> bool:
     cluster.wait_for_catch_up()
     reads = [(await client.read("a")).json() for _ in range(6)]
     return reads == [{"value": "1", "port": cluster.primary.port}] * 6
+
+
+def at_commit(cluster: Cluster, action: str) -> None:
+    """Have PostgreSQL do something at the COMMIT of whatever stores an item."""
+    for statement in (FUNCTION.format(action), TRIGGER):
+        cluster.primary.execute(statement, cluster.database)
 
 
 @pytest.fixture
@@ -79,6 +97,54 @@ async def test_a_connection_that_is_cut_right_after_the_commit(
             await client.store("b", "1")
             assert await is_pinned(client, spare_cluster)
         await here.database.dispose()
+
+
+async def test_who_looks_whether_a_lost_commit_has_held_sees_it(
+    start_here, spare_cluster: Cluster
+) -> None:
+    async with through_proxy(spare_cluster.primary_url) as (proxy, url):
+        here = await start_here(primary=url, **FOLLOWING)
+        spare_cluster.pause_replay()
+        async with here.client() as client:
+            proxy.swallow_answer_to = b"COMMIT"
+            lost = await client.store("a", "1")
+            proxy.swallow_answer_to = None
+            assert (lost.status_code, HEADER in lost.headers) == (503, True)
+            assert (await client.read("a")).json()["value"] == "1"
+            spare_cluster.resume_replay()
+            assert await is_pinned(client, spare_cluster)
+        await here.database.dispose()
+
+
+@pytest.mark.dialects("postgresql")
+async def test_a_commit_that_is_given_up_may_have_held(start_here, spare_cluster: Cluster) -> None:
+    at_commit(spare_cluster, "PERFORM pg_sleep(60)")
+
+    def routes(app: HawkAPI) -> None:
+        @app.post("/impatient")
+        async def impatient(db: Database) -> dict:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2), db.session() as session:
+                    session.add(Item(key="a", value="1"))
+            return {}
+
+    here = await start_here(routes, **FOLLOWING)
+    async with here.client() as client:
+        reply = await client.send("POST", "/impatient")
+        assert (reply.status_code, HEADER in reply.headers) == (201, True)
+        read = (await client.read("a")).json()
+    assert read["port"] == spare_cluster.primary.port
+
+
+@pytest.mark.dialects("postgresql")
+async def test_a_commit_that_was_refused_has_stored_nothing_to_be_seen(
+    start_here, spare_cluster: Cluster
+) -> None:
+    at_commit(spare_cluster, "RAISE unique_violation")
+    here = await start_here(**FOLLOWING)
+    async with here.client() as client:
+        reply = await client.store("a", "1")
+    assert (reply.status_code, HEADER in reply.headers) == (409, False)
 
 
 async def test_a_server_that_gives_no_answer_in_time(

@@ -80,6 +80,17 @@ async def test_a_request_sees_what_it_has_committed_itself(
     assert had_read.json() == {"values": [None, None, "1"]}
 
 
+async def test_a_snapshot_that_has_begun_before_the_commit_stays_as_it_is(
+    start_here, spare_cluster: Cluster
+) -> None:
+    here = await start_here(add_routes, **FOLLOWING)
+    with held_before_commits(spare_cluster):
+        async with here.client() as client:
+            seen = (await client.send("POST", "/snapshots", key="a")).json()
+    # The last one is of the session's next snapshot.
+    assert seen == {"values": [None, None, "1"]}
+
+
 async def test_requests_that_write_nothing_leave_replicas_to_their_clients(
     start_here, spare_cluster: Cluster
 ) -> None:
