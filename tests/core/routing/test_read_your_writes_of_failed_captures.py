@@ -13,7 +13,8 @@ from sqlalchemy import make_url
 
 from asgi import until
 from dbservers.clusters import Cluster
-from hawkapi_sqlalchemy.core import Database
+from dbservers.held import held_before_commits
+from hawkapi_sqlalchemy.core import Database, hooks
 from hawkapi_sqlalchemy.core.routing import capture as captures
 from hawkapi_sqlalchemy.core.routing.replication import (
     MariaDBReplication,
@@ -194,3 +195,16 @@ async def test_whatever_the_question_raises_the_request_has_succeeded(
     async with here.client() as somebody:
         read = (await somebody.read("a")).json()
     assert read["port"] != spare_cluster.primary.port
+
+
+async def test_an_sqlalchemy_that_does_not_show_when_a_commit_has_ended(
+    start_here, spare_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position from before the COMMIT would be one that stale replicas get to."""
+    monkeypatch.setattr(hooks, "_has_private_names", lambda: False)
+    here = await start_here(**FOLLOWING)
+    async with here.client() as client:
+        with held_before_commits(spare_cluster):
+            await client.store("a", "1")
+            assert (await client.read("a")).json()["value"] == "1"
+        assert await is_pinned(client, spare_cluster)

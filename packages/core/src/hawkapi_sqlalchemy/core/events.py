@@ -56,7 +56,7 @@ class CommitObserver(Protocol):
         ...
 
     def outcome_unknown(self) -> None:
-        """The connection was lost, or given up, while it committed."""
+        """A COMMIT may have held: its connection was lost, or nobody could see it end."""
         ...
 
 
@@ -162,6 +162,11 @@ def listen_to_transactions(
             for observer in observers:
                 observer.committed(connection)
 
+    def unseen(connection: Connection) -> None:
+        if not access_of(connection).is_read_only:
+            for observer in observers:
+                observer.outcome_unknown()
+
     def rolled_back(connection: Connection) -> None:
         if not observers or connection.closed or connection.invalidated:
             return
@@ -175,15 +180,14 @@ def listen_to_transactions(
         if connection is None:
             return None
         read_only = access_of(connection).is_read_only
-        committing = not read_only and vars(connection).get(_COMMITTING, False)
+        committing = vars(connection).get(_COMMITTING, False)
         replacement = _clearer(context, connection, name, read_only=read_only)
         if committing and (
             isinstance(replacement, CommitOutcomeUnknownError)
             # A cancellation, or a time limit: the server may have done it all the same.
             or not isinstance(context.original_exception, Exception)
         ):
-            for observer in observers:
-                observer.outcome_unknown()
+            unseen(connection)
         if isinstance(replacement, PrimaryUnavailableError):
             on_demotion()
         if not context.is_disconnect and not connection.invalidated and not connection.closed:
@@ -202,6 +206,7 @@ def listen_to_transactions(
         begin=begin,
         commit=commit,
         committed=committed,
+        unseen=unseen,
         rolled_back=rolled_back,
         lend=policy.lend,
     )

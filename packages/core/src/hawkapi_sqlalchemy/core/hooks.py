@@ -31,6 +31,7 @@ def hook_transactions(
     begin: Hook,
     commit: Hook,
     committed: Hook,
+    unseen: Hook,
     rolled_back: Hook,
     lend: Lend,
 ) -> None:
@@ -40,8 +41,9 @@ def hook_transactions(
         engine: The engine below the `AsyncEngine`, before anything was derived from it.
         begin: Called when a transaction begins, before anything is sent.
         commit: Called before its COMMIT; an exception prevents it.
-        committed: Called when its COMMIT has held, outside any transaction. Where the events serve,
-            it is called before, as there is no event for that moment.
+        committed: Called when its COMMIT has held, outside any transaction. Not called where the
+            events serve: there is none for that moment.
+        unseen: Called instead where the events serve, before the COMMIT.
         rolled_back: Called when its ROLLBACK is done, also in AUTOCOMMIT, where there is nothing to
             roll back. Where the events serve, it is called before.
         lend: Called to check a connection out, with a derived engine and the function that does
@@ -50,7 +52,7 @@ def hook_transactions(
     if not _has_private_names():
         event.listen(engine, "begin", begin)
         event.listen(engine, "commit", commit)
-        event.listen(engine, "commit", committed)
+        event.listen(engine, "commit", unseen)
         event.listen(engine, "rollback", rolled_back)
         return
 
