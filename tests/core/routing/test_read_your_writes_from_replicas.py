@@ -54,6 +54,24 @@ async def test_while_others_write_replicas_serve_nearly_all_reads_of_those_who_h
     assert len(ports - Counter({spare_cluster.primary.port: ports.total()})) == 2
 
 
+async def test_a_write_is_shown_by_the_primary_first_and_by_replicas_that_have_caught_up(
+    start_here, spare_cluster: Cluster
+) -> None:
+    here = await start_here(policy={"probe_interval": 300.0}, read_your_writes=TOKENS)
+    async with here.client(carry="header") as first, here.client(carry="cookie") as second:
+        spare_cluster.pause_replay()
+        for number, client in enumerate((first, second)):
+            await client.store(f"{number}", "1")
+            read = (await client.read(f"{number}")).json()
+            assert read == {"value": "1", "port": spare_cluster.primary.port}
+        spare_cluster.resume_replay()
+        spare_cluster.wait_for_catch_up()
+        for number, client in enumerate((first, second)):
+            read = (await client.read(f"{number}")).json()
+            assert read["value"] == "1"
+            assert read["port"] in {each.port for each in spare_cluster.replicas}
+
+
 @pytest.fixture
 async def taps(spare_cluster: Cluster):
     """Read along what goes to the primary, and to each replica."""
@@ -80,9 +98,9 @@ async def test_a_read_that_need_not_wait_sends_nothing_but_its_statement(
             # Connections are opened, and statements prepared.
             for _ in range(20):
                 await reader.read("a")
-            plain = await self_cost(reader, taps)
+            plain = await cost_of_reads(reader, taps)
             reader.token = writer.token
-            tokened = await self_cost(reader, taps)
+            tokened = await cost_of_reads(reader, taps)
         await reading.database.dispose()
     await writing.database.dispose()
     assert tokened == plain
@@ -90,7 +108,7 @@ async def test_a_read_that_need_not_wait_sends_nothing_but_its_statement(
     assert len(plain[2]) == 10
 
 
-async def self_cost(client: Client, taps: list[Wire]) -> tuple[int, int, list[str]]:
+async def cost_of_reads(client: Client, taps: list[Wire]) -> tuple[int, int, list[str]]:
     """Round trips to the primary and to the replicas that ten reads need, and their statements."""
     for each in taps:
         each.clear()
