@@ -180,7 +180,11 @@ class Engine:
         self._observers.append(observer)
 
     def forget_observer(self, observer: CommitObserver) -> None:
-        """Tell somebody no more."""
+        """Tell somebody no more.
+
+        Args:
+            observer: Who was given to `observe_commits`.
+        """
         self._observers.remove(observer)
 
     @property
