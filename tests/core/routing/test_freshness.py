@@ -19,6 +19,9 @@ class OtherKind(Position):
     def covers(self, other: Position) -> bool:
         return False
 
+    def shares_history(self, other: Position) -> bool:
+        return isinstance(other, OtherKind)
+
     def merged(self, other: Position) -> Position:
         raise AssertionError("positions of two kinds were merged")
 
