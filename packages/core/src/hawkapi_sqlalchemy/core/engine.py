@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access
 from hawkapi_sqlalchemy.core.bind import PROBING_POOL, Bind, unpooled_engine
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
-from hawkapi_sqlalchemy.core.events import listen_to_reads, listen_to_transactions
+from hawkapi_sqlalchemy.core.events import (
+    CommitObserver,
+    listen_to_reads,
+    listen_to_transactions,
+)
 from hawkapi_sqlalchemy.core.names import is_replica
 from hawkapi_sqlalchemy.core.session_info import session_info
 from hawkapi_sqlalchemy.core.sessions import maker_arguments, session_class, watch_manual
@@ -64,7 +67,7 @@ class Engine:
         self._bind = Bind(config, name, self._policy)
         self._reading: Bind | None = None
         self._probing: Bind | None = None
-        self._observers: list[Callable[[Connection], None]] = []
+        self._observers: list[CommitObserver] = []
         self._second_look: asyncio.TimerHandle | None = None
         self.engine: AsyncEngine = self._bind.engine
         sync_engine = self.engine.sync_engine
@@ -166,22 +169,21 @@ class Engine:
             )
         return self._probing.engine
 
-    def observe_commits(self, observe: Callable[[Connection], None]) -> None:
-        """Have a function called after each COMMIT of a session that may write.
+    def observe_commits(self, observer: CommitObserver) -> None:
+        """Have somebody told of each COMMIT of a session that may write.
 
         Args:
-            observe: Called in SQLAlchemy's greenlet with the connection, which is in no transaction
-                any more. It must not raise.
+            observer: Who.
         """
-        self._observers.append(observe)
+        self._observers.append(observer)
 
-    def forget_observer(self, observe: Callable[[Connection], None]) -> None:
-        """Call a function no more.
+    def forget_observer(self, observer: CommitObserver) -> None:
+        """Tell somebody no more.
 
         Args:
-            observe: What `observe_commits` was given.
+            observer: Who was given to `observe_commits`.
         """
-        self._observers.remove(observe)
+        self._observers.remove(observer)
 
     @property
     def _binds(self) -> list[Bind]:

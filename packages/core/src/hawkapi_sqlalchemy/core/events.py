@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Dialect, Engine, ExceptionContext
@@ -27,13 +27,37 @@ from hawkapi_sqlalchemy.core.errors import (
 from hawkapi_sqlalchemy.core.faults import Fault, ends_connection, error_code, fault_of
 from hawkapi_sqlalchemy.core.hooks import hook_transactions
 
-__all__ = ["address_of", "listen_to_connects", "listen_to_reads", "listen_to_transactions"]
+__all__ = [
+    "CommitObserver",
+    "address_of",
+    "listen_to_connects",
+    "listen_to_reads",
+    "listen_to_transactions",
+]
 
 _ERROR = "hawkapi_error"
 _COMMITTING = "hawkapi_committing"
 """Attributes of SQLAlchemy's `Connection`, which is made anew at each checkout."""
 _NO_TRANSACTION = "25P01"
 """PostgreSQL's code, which asyncpg raises by itself too."""
+
+
+class CommitObserver(Protocol):
+    """Who is told of the COMMITs that may have stored something. Must not raise."""
+
+    def committed(self, connection: Connection) -> None:
+        """A COMMIT has held, or a connection in AUTOCOMMIT has been used.
+
+        It is called in SQLAlchemy's greenlet.
+
+        Args:
+            connection: The connection, which is in no transaction any more.
+        """
+        ...
+
+    def outcome_unknown(self) -> None:
+        """A COMMIT may have held: its connection was lost, or nobody could see it end."""
+        ...
 
 
 def address_of(url: URL) -> str:
@@ -104,7 +128,7 @@ def listen_to_transactions(
     policy: DialectPolicy,
     *,
     on_demotion: Callable[[], None],
-    observers: Sequence[Callable[[Connection], None]],
+    observers: Sequence[CommitObserver],
 ) -> None:
     """Never let a COMMIT pass that has nothing left to commit, and make driver errors clear.
 
@@ -113,7 +137,7 @@ def listen_to_transactions(
         name: The database's name.
         policy: Its dialect's policy.
         on_demotion: Called when the server refuses a write because it is the primary no more.
-        observers: Called after each COMMIT that may have stored something; must not raise.
+        observers: Are told of its COMMITs.
     """
 
     def begin(connection: Connection) -> None:
@@ -135,17 +159,35 @@ def listen_to_transactions(
     def committed(connection: Connection) -> None:
         if observers and not access_of(connection).is_read_only:
             vars(connection).pop(_COMMITTING, None)
-            for observe in observers:
-                observe(connection)
+            for observer in observers:
+                observer.committed(connection)
+
+    def unseen(connection: Connection) -> None:
+        if not access_of(connection).is_read_only:
+            for observer in observers:
+                observer.outcome_unknown()
+
+    def rolled_back(connection: Connection) -> None:
+        if not observers or connection.closed or connection.invalidated:
+            return
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            # It ends what was stored statement by statement.
+            committed(connection)
 
     @event.listens_for(engine, "handle_error")
     def handle_error(context: ExceptionContext) -> BaseException | None:
         connection = context.connection
         if connection is None:
             return None
-        replacement = _clearer(
-            context, connection, name, read_only=access_of(connection).is_read_only
-        )
+        read_only = access_of(connection).is_read_only
+        committing = vars(connection).get(_COMMITTING, False)
+        replacement = _clearer(context, connection, name, read_only=read_only)
+        if committing and (
+            isinstance(replacement, CommitOutcomeUnknownError)
+            # A cancellation, or a time limit: the server may have done it all the same.
+            or not isinstance(context.original_exception, Exception)
+        ):
+            unseen(connection)
         if isinstance(replacement, PrimaryUnavailableError):
             on_demotion()
         if not context.is_disconnect and not connection.invalidated and not connection.closed:
@@ -159,7 +201,15 @@ def listen_to_transactions(
                 state[_ERROR] = seen
         return replacement
 
-    hook_transactions(engine, begin=begin, commit=commit, committed=committed, lend=policy.lend)
+    hook_transactions(
+        engine,
+        begin=begin,
+        commit=commit,
+        committed=committed,
+        unseen=unseen,
+        rolled_back=rolled_back,
+        lend=policy.lend,
+    )
     del handle_error
 
 

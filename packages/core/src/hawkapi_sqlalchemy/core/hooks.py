@@ -1,8 +1,8 @@
-"""What is done at each BEGIN and COMMIT, at no other cost.
+"""What is done at each BEGIN, COMMIT and ROLLBACK, at no other cost.
 
 SQLAlchemy's events `begin` and `commit` would do: but an engine that has any event of a connection
 takes a longer way through every statement, some hundredths of what a request costs. `Connection`
-has a method of its own for each of the two moments. Their names are private, and so is the
+has a method of its own for each of these moments. Their names are private, and so is the
 attribute that chooses an engine's class of connections; where one of them is missing, the events
 serve instead. `tests/core/engine/test_hooks.py` holds both ways to the same behaviour.
 """
@@ -26,7 +26,14 @@ type Lend = Callable[[Engine, Callable[[], PoolProxiedConnection]], PoolProxiedC
 
 
 def hook_transactions(
-    engine: Engine, *, begin: Hook, commit: Hook, committed: Hook, lend: Lend
+    engine: Engine,
+    *,
+    begin: Hook,
+    commit: Hook,
+    committed: Hook,
+    unseen: Hook,
+    rolled_back: Hook,
+    lend: Lend,
 ) -> None:
     """Call functions at the transactions of an engine, and of those derived from it.
 
@@ -34,15 +41,19 @@ def hook_transactions(
         engine: The engine below the `AsyncEngine`, before anything was derived from it.
         begin: Called when a transaction begins, before anything is sent.
         commit: Called before its COMMIT; an exception prevents it.
-        committed: Called when its COMMIT has held, outside any transaction. Where the events serve,
-            it is called before, as there is no event for that moment.
+        committed: Called when its COMMIT has held, outside any transaction. Not called where the
+            events serve: there is none for that moment.
+        unseen: Called instead where the events serve, before the COMMIT.
+        rolled_back: Called when its ROLLBACK is done, also in AUTOCOMMIT, where there is nothing to
+            roll back. Where the events serve, it is called before.
         lend: Called to check a connection out, with a derived engine and the function that does
             it. Not called where the events serve.
     """
     if not _has_private_names():
         event.listen(engine, "begin", begin)
         event.listen(engine, "commit", commit)
-        event.listen(engine, "commit", committed)
+        event.listen(engine, "commit", unseen)
+        event.listen(engine, "rollback", rolled_back)
         return
 
     class HookedConnection(Connection):
@@ -59,6 +70,10 @@ def hook_transactions(
             commit(self)
             super()._commit_impl()
             committed(self)
+
+        def _rollback_impl(self) -> None:
+            super()._rollback_impl()
+            rolled_back(self)
 
     class HookedOptionEngine(OptionEngine):
         _connection_cls = HookedConnection
@@ -78,6 +93,7 @@ def _has_private_names() -> bool:
         for owner, name in (
             (Connection, "_begin_impl"),
             (Connection, "_commit_impl"),
+            (Connection, "_rollback_impl"),
             (Engine, "_connection_cls"),
             (Engine, "_option_cls"),
         )

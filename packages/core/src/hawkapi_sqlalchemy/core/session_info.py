@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,7 @@ __all__ = [
     "FLUSHED",
     "NAME",
     "autocommits",
+    "has_begun",
     "is_ending",
     "session_access",
     "session_database",
@@ -54,6 +56,12 @@ def session_database(session: AsyncSession) -> str:
 def session_access(session: AsyncSession) -> Access:
     """Tell how a session of ours may be used."""
     return session.info.get(ACCESS, Access.MANUAL)
+
+
+def has_begun(session: Session) -> bool:
+    """Tell whether a session has a transaction open on a connection."""
+    connection: Connection | None = session.info.get(CONNECTION)
+    return connection is not None and not connection.closed and connection.in_transaction()
 
 
 def is_ending(session: Session) -> bool:

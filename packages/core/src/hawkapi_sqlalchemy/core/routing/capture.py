@@ -38,7 +38,13 @@ class Capture:
     def __init__(self, replicas: ReplicaSet) -> None:
         self._replicas = replicas
 
-    def __call__(self, connection: Connection) -> None:
+    def outcome_unknown(self) -> None:
+        """Note that something may be stored: who looks whether it is has to ask the primary."""
+        freshness = current_freshness.get()
+        if freshness is not None:
+            freshness.note(self._replicas.cluster, None)
+
+    def committed(self, connection: Connection) -> None:
         """Ask; called in SQLAlchemy's greenlet.
 
         Args:

@@ -16,7 +16,12 @@ from hawkapi_sqlalchemy.core.errors import CannotConnectError
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
 from hawkapi_sqlalchemy.core.routing.freshness import Requirement, current_freshness
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
-from hawkapi_sqlalchemy.core.session_info import autocommits, is_ending, set_autocommit
+from hawkapi_sqlalchemy.core.session_info import (
+    autocommits,
+    has_begun,
+    is_ending,
+    set_autocommit,
+)
 from hawkapi_sqlalchemy.core.sessions import DatabaseSession, may_begin_again, only_reads
 
 __all__ = ["ROUTE", "Route", "RoutedSession", "route_of"]
@@ -73,10 +78,12 @@ class Route:
                     # come in a greenlet.
                     return self.replicas.engines[0].bound(self.access).sync_engine
             self._take(engine, session)
-        elif requirement != self._requirement and not self._shows(requirement):
-            # The request itself has written meanwhile. The primary is behind nobody.
-            self._take(self.replicas.primary, session)
-        self._requirement = requirement
+            self._requirement = requirement
+        elif requirement != self._requirement and not self._is_in_snapshot(session):
+            if not self._shows(requirement):
+                # The request itself has written meanwhile. The primary is behind nobody.
+                self._take(self.replicas.primary, session)
+            self._requirement = requirement
         assert self.engine is not None  # noqa: S101  # chosen above
         self.engine.enter_loop()
         return self.engine.bound(self.access).sync_engine
@@ -106,6 +113,9 @@ class Route:
     def _take(self, engine: Engine, session: Session) -> None:
         self.engine = engine
         set_autocommit(session, autocommit=engine.autocommits(self.access))
+
+    def _is_in_snapshot(self, session: Session) -> bool:
+        return self.access is Access.SNAPSHOT and has_begun(session)
 
     def _shows(self, requirement: Requirement | None) -> bool:
         if requirement is None or not self.is_on_replica or self.engine is None:
