@@ -213,7 +213,9 @@ class Replica:
             self._timer.cancel()
             self._timer = None
         if self._looking is not None:
-            self._looking.cancel()
+            # In a loop that is closed it has stopped already, and cannot be told.
+            if not self._looking.get_loop().is_closed():
+                self._looking.cancel()
             self._looking = None
 
     async def _look(self) -> None:
