@@ -11,6 +11,7 @@ from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.errors import PartialCommitError
 from hawkapi_sqlalchemy.core.names import PRIMARY
+from hawkapi_sqlalchemy.core.routing.routed import read_together
 from hawkapi_sqlalchemy.core.routing.split import stay_on_primary
 from hawkapi_sqlalchemy.core.sessions import (
     commit_session,
@@ -52,7 +53,7 @@ class UnitOfWork:
         key = (engine.name, access)
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = engine.session(access)
+            session = self._keep(key, engine.session(access))
         elif access is Access.WRITE:
             stay_on_primary(session)
         return session
@@ -65,7 +66,13 @@ class UnitOfWork:
         key = (PRIMARY, Access.WRITE)
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = self._database.open_split()
+            session = self._keep(key, self._database.open_split())
+        return session
+
+    def _keep(self, key: tuple[str, Access], session: AsyncSession) -> AsyncSession:
+        if self._sessions:
+            read_together(session, self._sessions.values())
+        self._sessions[key] = session
         return session
 
     def commit(self) -> Awaitable[None]:
