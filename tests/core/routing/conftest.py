@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from hawkapi import HawkAPI
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from hawkapi import Depends, HawkAPI, Response
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from asgi import lifespan
+from asgi import Reply, call, lifespan
+from authors import stock
 from dbservers.clusters import Cluster
+from hawkapi_sqlalchemy.core import Database, DatabaseConfig, get_split_session
 from replica_service.application import create_app
 from replica_service.fixtures import create_items
 from replica_service.here import Here
 from replica_service.settings import Settings
+from routed import Sent, application, configs, create_authors, listening
 
 type Connect = Callable[[str], Awaitable[AsyncConnection]]
 
@@ -73,3 +77,53 @@ async def start_here(spare_cluster: Cluster) -> AsyncIterator[StartHere]:
 
         yield start
         assert [each.database.checked_out for each in started] == [0] * len(started)
+
+
+@pytest.fixture
+async def stocked(spare_cluster: Cluster) -> Cluster:
+    """A cluster with the tables of `authors`, and what `stock` stores, on all servers."""
+    await create_authors(spare_cluster)
+    database = Database.from_configs({"primary": DatabaseConfig(spare_cluster.primary_url)})
+    await stock(database)
+    await database.dispose()
+    spare_cluster.wait_for_catch_up()
+    return spare_cluster
+
+
+@pytest.fixture
+def sent(stocked: Cluster) -> Iterator[Sent]:
+    """What sessions send to the servers of `stocked`."""
+    with listening(stocked) as sent:
+        yield sent
+
+
+@pytest.fixture
+async def shop(stocked: Cluster, sent: Sent) -> AsyncIterator[HawkAPI]:
+    """An application on `stocked`, whose start-up is over."""
+    async with application(configs(stocked)) as app:
+        sent.take()
+        yield app
+
+
+type Work = Callable[[AsyncSession], Awaitable[object]]
+type Requested = Callable[..., Awaitable[Reply]]
+
+
+@pytest.fixture
+def request_to() -> Requested:
+    """Send an application a request, whose handler does some work with sessions."""
+    numbers = itertools.count()
+
+    async def send(
+        app: HawkAPI, work: Work, dependency: Any = get_split_session, status: int = 200
+    ) -> Reply:
+        path = f"/work-{next(numbers)}"
+
+        @app.post(path)
+        async def handler(session: AsyncSession = Depends(dependency)) -> Response:
+            await work(session)
+            return Response(b"{}", status_code=status, content_type="application/json")
+
+        return await call(app, "POST", path)
+
+    return send

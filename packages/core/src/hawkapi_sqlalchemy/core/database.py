@@ -153,10 +153,8 @@ class Database:
         engine = self.engines.get(name)
         if engine is not None:
             return engine
-        if name == REPLICA:
-            several = [each for known, each in self.engines.items() if is_replica(known)]
-            if several:
-                return several[0]
+        if name == REPLICA and (several := self._replicas):
+            return several[0]
         primary = self.engines.get(PRIMARY)
         if primary is None:
             raise UnknownDatabaseError(name, list(self.engines))
@@ -169,7 +167,7 @@ class Database:
         return primary
 
     def check_writable(self, name: str) -> None:
-        """Check that a writing session may be opened under a name.
+        """Check that a session that may be a writing one can be opened under a name.
 
         Args:
             name: The database's name.
@@ -177,8 +175,12 @@ class Database:
         Raises:
             UnknownDatabaseError: The name is not registered.
         """
-        if name not in self.engines:
+        if name not in self.engines and not (name == REPLICA and self._replicas):
             raise UnknownDatabaseError(name, list(self.engines))
+
+    @property
+    def _replicas(self) -> list[Engine]:
+        return [engine for name, engine in self.engines.items() if is_replica(name)]
 
     def open(self, name: str = PRIMARY, *, access: Access = Access.WRITE) -> AsyncSession:
         """Open a session that the caller ends, for code that is itself a unit of work.

@@ -26,6 +26,7 @@ from hawkapi_sqlalchemy.core.errors import (
 )
 from hawkapi_sqlalchemy.core.faults import Fault, ends_connection, error_code, fault_of
 from hawkapi_sqlalchemy.core.hooks import hook_transactions
+from hawkapi_sqlalchemy.core.names import set_name
 
 __all__ = [
     "CommitObserver",
@@ -228,7 +229,7 @@ def listen_to_reads(engine: Engine, name: str) -> None:
             return None
         if error_code(context.original_exception) == _NO_TRANSACTION:
             return TransactionRequiredError.of(
-                name, "this statement (a server-side cursor, or LOCK TABLE, for instance)"
+                set_name(name), "this statement (a server-side cursor, or LOCK TABLE, for instance)"
             )
         return _clearer(context, connection, name, read_only=True)
 

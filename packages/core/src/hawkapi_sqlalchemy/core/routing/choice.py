@@ -9,15 +9,15 @@ from hawkapi_sqlalchemy.core.routing.replica import Replica
 
 __all__ = ["choose"]
 
-_LEAD = 2
-"""Sessions by which one may be busier than its weight has it, before the other one is taken."""
+_TOLERANCE = 1.0
+"""Sessions that one may have beyond its share of two replicas' before the other one is taken."""
 
 
 def choose(replicas: Sequence[Replica]) -> Replica:
     """Choose by the power of two choices: two at random, by weight, and of them the less busy.
 
-    A lead of a session or two decides nothing. Without that tolerance a quiet application would
-    send nearly all to the heaviest: with nothing in flight anywhere it is always the least busy.
+    A session beyond the share decides nothing. Without that tolerance a quiet application would
+    send nearly all to the heaviest: a single session is more than the share of any light one.
     The two are never the same: one that has fallen silent, and keeps each session that it gets,
     would have all of them soon.
 
@@ -28,9 +28,9 @@ def choose(replicas: Sequence[Replica]) -> Replica:
         return replicas[0]
     first = _draw(replicas)
     second = _draw([each for each in replicas if each is not first])
-    mean = (first.weight + second.weight) / 2
-    lead = first.in_flight / (first.weight / mean) - second.in_flight / (second.weight / mean)
-    return second if lead > _LEAD else first
+    both = first.in_flight + second.in_flight
+    share = both * first.weight / (first.weight + second.weight)
+    return second if first.in_flight - share > _TOLERANCE else first
 
 
 def _draw(replicas: Sequence[Replica]) -> Replica:

@@ -14,6 +14,8 @@ from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
 
 __all__ = ["ReplicaRouting"]
 
+_USUAL_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+
 
 class ReplicaRouting:
     """Makes the replica set of a Database, and makes it anew when other engines are registered.
@@ -88,6 +90,10 @@ def _same_place(one: DatabaseConfig, other: DatabaseConfig) -> bool:
 
     A replica that is configured so, on a developer's machine or in a test, is the primary.
     """
-    urls = one.sqlalchemy_url, other.sqlalchemy_url
-    first, second = ((url.host, url.port, url.database, url.query.get("host")) for url in urls)
-    return first == second
+    return _place(one) == _place(other)
+
+
+def _place(config: DatabaseConfig) -> tuple[object, ...]:
+    url = config.sqlalchemy_url
+    port = url.port or _USUAL_PORTS.get(config.dialect)
+    return url.host, port, url.database, url.query.get("host"), url.query.get("port")

@@ -60,7 +60,8 @@ class ReplicaPolicy:
             "max_waiters",
         ):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            # So written it refuses NaN too.
+            if value is not None and not value > 0:
                 raise ConfigurationError(f"{name} is a positive number, not {value!r}")
         known = get_args(WhenAllDown.__value__)
         if self.when_all_down not in known:

@@ -76,6 +76,8 @@ class Poller:
 
     async def _run(self) -> None:
         polls = 0
+        # Where it was when somebody else waited says nothing about whether it moves now.
+        self._reached = None
         try:
             while self._waiting:
                 reached = await self._poll()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import ColumnClause, FunctionElement, TextClause
+from sqlalchemy import ClauseElement, ColumnClause, FunctionElement, TextClause, Values
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.functions import Function, GenericFunction
 from sqlalchemy.sql.selectable import GenerativeSelect
@@ -85,6 +85,12 @@ _PURE_FUNCTIONS = frozenset(
 )
 """SQL functions that store nothing, take no lock and count nothing up, on any server."""
 
+_TEXTS = ("_prefixes", "_suffixes", "_hints", "_statement_hints")
+"""Where a statement keeps parts that are written as text: they are not visited."""
+
+_COMPILED = "_compiler_dispatcher"
+"""What `sqlalchemy.ext.compiler.compiles` gives a class, which may then become any SQL."""
+
 
 def only_reads_surely(statement: Any) -> bool:
     """Tell whether a statement certainly neither stores nor locks anything.
@@ -100,14 +106,34 @@ def only_reads_surely(statement: Any) -> bool:
 
 
 def _may_write(element: Any) -> bool:
+    if any(getattr(element, name, None) for name in _TEXTS) or hasattr(
+        element.__class__, _COMPILED
+    ):
+        return True
     if isinstance(element, GenerativeSelect):
         return element._for_update_arg is not None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # has no public name
     if isinstance(element, FunctionElement):
         return not _is_pure(cast("Any", element))
-    is_text = isinstance(element, TextClause) or (
-        isinstance(element, ColumnClause) and element.is_literal  # pyright: ignore[reportUnknownMemberType]  # of any type
+    if isinstance(element, Values):
+        return _has_expressions(element)
+    return _is_text(element) or _is_dml(element)
+
+
+def _is_text(element: Any) -> bool:
+    if isinstance(element, TextClause):
+        return True
+    # `func.count()` and `exists()` write their star so.
+    return isinstance(element, ColumnClause) and element.is_literal and element.name != "*"  # pyright: ignore[reportUnknownMemberType]  # of any type
+
+
+def _has_expressions(element: Any) -> bool:
+    """Tell whether a `VALUES` holds more than plain values; they are not visited."""
+    return any(
+        isinstance(value, ClauseElement)
+        for rows in element._data  # noqa: SLF001  # has no public name
+        for row in rows
+        for value in row
     )
-    return is_text or _is_dml(cast("Any", element))
 
 
 def _is_pure(function: FunctionElement[Any]) -> bool:

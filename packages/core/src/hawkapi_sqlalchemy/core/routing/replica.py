@@ -229,8 +229,10 @@ class Replica:
             self._timer = None
         ending = self._poller.stop()
         if self._looking is not None:
-            self._looking.cancel()
-            ending.append(self._looking)
+            # In a loop that is closed it has stopped already, and cannot be told.
+            if not self._looking.get_loop().is_closed():
+                self._looking.cancel()
+                ending.append(self._looking)
             self._looking = None
         return ending
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy.engine import Engine as SyncEngine
@@ -24,10 +25,25 @@ from hawkapi_sqlalchemy.core.session_info import (
 )
 from hawkapi_sqlalchemy.core.sessions import DatabaseSession, may_begin_again, only_reads
 
-__all__ = ["ROUTE", "Route", "RoutedSession", "route_of"]
+__all__ = ["ROUTE", "Route", "RoutedSession", "read_together", "route_of"]
 
 ROUTE = "hawkapi_route"
 """Where a session's `info` keeps its route."""
+
+
+class _Pin:
+    """What the sessions of one request have in common: none reads an older state than another.
+
+    Attributes:
+        engine: Where one of them has read last; `None` before the first statement.
+        readers: How many of them have a place to read from.
+    """
+
+    __slots__ = ("engine", "readers")
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.readers = 0
 
 
 class Route:
@@ -41,13 +57,14 @@ class Route:
         engine: The database that was chosen; `None` before the first statement.
     """
 
-    __slots__ = ("_requirement", "_tried", "access", "engine", "replicas")
+    __slots__ = ("_pin", "_requirement", "_tried", "access", "engine", "replicas")
 
     def __init__(self, replicas: ReplicaSet, access: Access) -> None:
         self.replicas = replicas
         self.access = access
         self.engine: Engine | None = None
         self._tried: list[Engine] = []
+        self._pin = _Pin()
         self._requirement: Requirement | None = None
 
     @property
@@ -69,10 +86,14 @@ class Route:
         freshness = current_freshness.get(None)
         requirement = None if freshness is None else freshness.required(self.replicas.cluster)
         if self.engine is None:
-            engine = self.replicas.engine_now(requirement, self._tried)
+            engine = self._pinned(requirement)
+            if engine is None:
+                engine = self.replicas.engine_now(requirement, self._tried)
             if engine is None:
                 try:
                     engine = await_only(self.replicas.engine(requirement, self._tried))
+                    # Another session of the request may have been quicker.
+                    engine = self._pinned(requirement) or engine
                 except MissingGreenlet:
                     # Somebody asks the session for its bind, for the dialect's sake. Statements
                     # come in a greenlet.
@@ -80,7 +101,7 @@ class Route:
             self._take(engine, session)
             self._requirement = requirement
         elif requirement != self._requirement and not self._is_in_snapshot(session):
-            if not self._shows(requirement):
+            if not self._shows(self.engine, requirement):
                 # The request itself has written meanwhile. The primary is behind nobody.
                 self._take(self.replicas.primary, session)
             self._requirement = requirement
@@ -101,6 +122,9 @@ class Route:
         if replica is not None:
             replica.connection_failed(error)
         self.engine = None
+        self._pin.readers -= 1
+        if self._pin.readers == 0:
+            self._pin.engine = None
 
     def move_to_primary(self, session: Session) -> None:
         """Read from the primary from now on.
@@ -110,24 +134,60 @@ class Route:
         """
         self._take(self.replicas.primary, session)
 
+    def read_with(self, other: Route) -> None:
+        """Read where another session of the request does; before the first statement.
+
+        Args:
+            other: The other session's route.
+        """
+        self._pin = other._pin
+
+    def _pinned(self, requirement: Requirement | None) -> Engine | None:
+        """Answer where the request reads from already, or the primary if that will not do.
+
+        The primary is behind no replica.
+        """
+        engine = self._pin.engine
+        if engine is None or (engine not in self._tried and self._shows(engine, requirement)):
+            return engine
+        return self.replicas.primary
+
     def _take(self, engine: Engine, session: Session) -> None:
-        self.engine = engine
+        if self.engine is None:
+            self._pin.readers += 1
+        self.engine = self._pin.engine = engine
         set_autocommit(session, autocommit=engine.autocommits(self.access))
 
     def _is_in_snapshot(self, session: Session) -> bool:
         return self.access is Access.SNAPSHOT and has_begun(session)
 
-    def _shows(self, requirement: Requirement | None) -> bool:
-        if requirement is None or not self.is_on_replica or self.engine is None:
+    def _shows(self, engine: Engine, requirement: Requirement | None) -> bool:
+        replica = self.replicas.replica_of(engine)
+        if requirement is None or replica is None:
             return True
-        replica = self.replicas.replica_of(self.engine)
         position = requirement.position
-        return replica is not None and position is not None and replica.shows(position)
+        return position is not None and replica.shows(position)
 
 
 def route_of(session: AsyncSession | Session) -> Route | None:
     """Answer where a session reads from; `None` for one that is not routed."""
     return session.info.get(ROUTE)
+
+
+def read_together(session: AsyncSession, others: Iterable[AsyncSession]) -> None:
+    """Have a new session read where the other sessions of its request do, if it is routed.
+
+    Args:
+        session: The session.
+        others: The others.
+    """
+    route = route_of(session)
+    if route is None:
+        return
+    for other in map(route_of, others):
+        if other is not None:
+            route.read_with(other)
+            return
 
 
 class RoutedSession(DatabaseSession):

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 
 from hawkapi_sqlalchemy.core.access import Access
+from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
 from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
 from hawkapi_sqlalchemy.core.session_info import set_autocommit
@@ -23,7 +24,8 @@ class SplitSession(RoutedSession):
 
     From the first write on, and from all that might be one, everything goes to the primary: a
     flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
-    well-known, or has a part that is written as text, a savepoint, and the connection itself.
+    well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
+    a transaction (PostgreSQL's), and the connection itself.
     """
 
     def get_bind(
@@ -44,6 +46,16 @@ class SplitSession(RoutedSession):
         primary = route.replicas.primary
         primary.enter_loop()
         return primary.bound(Access.WRITE).sync_engine
+
+    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement; see SQLAlchemy's `Session.execute`."""
+        try:
+            return super().execute(statement, *args, **kwargs)
+        except TransactionRequiredError:
+            if self.info.get(_WRITES):
+                raise
+        _begin_writing(self)
+        return super().execute(statement, *args, **kwargs)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""

@@ -12,6 +12,7 @@ from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.ending import commit_session, end_session
 from hawkapi_sqlalchemy.core.errors import PartialCommitError
 from hawkapi_sqlalchemy.core.names import PRIMARY
+from hawkapi_sqlalchemy.core.routing.routed import read_together
 from hawkapi_sqlalchemy.core.routing.split import stay_on_primary
 from hawkapi_sqlalchemy.core.session_info import session_access, session_database
 
@@ -48,7 +49,7 @@ class UnitOfWork:
         key = (engine.name, access)
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = engine.session(access)
+            session = self._keep(key, engine.session(access))
         elif access is Access.WRITE:
             stay_on_primary(session)
         return session
@@ -61,7 +62,13 @@ class UnitOfWork:
         key = (PRIMARY, Access.WRITE)
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = self._database.open_split()
+            session = self._keep(key, self._database.open_split())
+        return session
+
+    def _keep(self, key: tuple[str, Access], session: AsyncSession) -> AsyncSession:
+        if self._sessions:
+            read_together(session, self._sessions.values())
+        self._sessions[key] = session
         return session
 
     def commit(self) -> Awaitable[None]:

@@ -1,0 +1,175 @@
+"""One request reads from one replica; many are spread over them; own session classes do too."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hawkapi import Depends
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, selectinload
+
+from asgi import call
+from authors import Author, Book
+from hawkapi_sqlalchemy.core import (
+    get_replica_session,
+    get_session,
+    get_split_session,
+    session_for,
+)
+from routed import application, configs
+
+pytestmark = pytest.mark.dialects("postgresql", "mariadb")
+
+COUNT = select(func.count()).select_from(Author)
+
+
+async def read_in_many_ways(session: AsyncSession) -> None:
+    assert await session.scalar(COUNT) == 3
+    author = await session.get(Author, 1)
+    assert author is not None
+    assert len(await author.awaitable_attrs.books) == 2
+    await session.scalars(select(Author).options(selectinload(Author.books)))
+    await session.run_sync(lambda s: [book.author.name for book in s.query(Book)])
+    await session.refresh(author)
+
+
+async def test_all_statements_of_a_request_go_to_one_replica(shop, sent, request_to):
+    for _ in range(8):
+        reply = await request_to(shop, read_in_many_ways, get_replica_session)
+        assert reply.status == 200
+        assert len(sent.servers) == 1
+        assert set(sent.take()) == {"replica"}
+
+
+async def test_a_stream_of_a_snapshot_stays_with_it(shop, sent, request_to):
+    async def work(session):
+        assert await session.scalar(COUNT) == 3
+        books = [book async for book in await session.stream_scalars(select(Book))]
+        assert len(books) == 6
+        await session.scalar(COUNT)
+
+    snapshot = session_for("replica", commit=False, snapshot=True)
+    for _ in range(8):
+        assert (await request_to(shop, work, snapshot)).status == 200
+        assert len(sent.servers) == 1
+        assert set(sent.take()) == {"replica"}
+
+
+@pytest.mark.parametrize(
+    "other", [get_split_session, session_for("replica", commit=False, snapshot=True)]
+)
+async def test_two_sessions_of_a_request_read_from_one_replica(shop, sent, other):
+    @shop.get("/both")
+    async def both(
+        one: AsyncSession = Depends(get_replica_session), two: AsyncSession = Depends(other)
+    ) -> dict:
+        for session in (one, two, one, two):
+            assert await session.scalar(COUNT) == 3
+        return {"one": one is two}
+
+    for _ in range(12):
+        assert (await call(shop, "GET", "/both")).json() == {"one": False}
+        assert len(sent.servers) == 1
+        sent.take()
+
+
+@pytest.mark.parametrize("concurrency", [1, 12])
+async def test_requests_are_spread_by_weight(stocked, concurrency):
+    requests = 600
+    async with application(configs(stocked, weights=(3, 1))) as app:
+
+        @app.get("/count")
+        async def count(session: AsyncSession = Depends(get_replica_session)) -> dict:
+            return {"count": await session.scalar(COUNT)}
+
+        async def client() -> None:
+            for _ in range(requests // concurrency):
+                assert (await call(app, "GET", "/count")).json() == {"count": 3}
+
+        await asyncio.gather(*(client() for _ in range(concurrency)))
+        served = [each.served for each in app.state.db.replicas.values()]
+    assert sum(served) == requests
+    # Five standard deviations of a fair draw.
+    assert abs(served[0] - 450) < 54
+
+
+class OwnSync(Session):
+    """A session class that an application brings along."""
+
+    def remember(self) -> str:
+        return "sync"
+
+
+class OwnSession(AsyncSession):
+    """Likewise, around the one below."""
+
+    def remember(self) -> str:
+        return f"{self.sync_session.remember()} and async"
+
+
+async def test_classes_of_the_application_s_own_are_routed(stocked, sent, request_to):
+    own: dict[str, Any] = {"class_": OwnSession, "sync_session_class": OwnSync, "info": {"own": 1}}
+    async with application(configs(stocked, session_kwargs=own)) as app:
+        sent.take()
+
+        async def read(session):
+            assert session.remember() == "sync and async"
+            assert session.info["own"] == 1
+            assert isinstance(session, OwnSession)
+            await read_in_many_ways(session)
+            assert len(sent.servers) == 1
+            assert set(sent.take()) == {"replica"}
+
+        async def write(session):
+            await read(session)
+            await session.execute(insert(Author).values(name="ada"))
+            session.add(Author(name="bob"))
+            assert await session.scalar(COUNT) == 5
+            assert set(sent.take()) == {"primary"}
+
+        async def only_write(session):
+            assert session.remember() == "sync and async"
+            session.add(Author(name="joan"))
+
+        assert (await request_to(app, read, get_replica_session)).status == 200
+        assert (await request_to(app, write, get_split_session)).status == 200
+        assert (await request_to(app, only_write, get_session)).status == 200
+        sent.take()
+        async with app.state.db.session(commit=False) as session:
+            assert await session.scalar(COUNT) == 6
+
+
+async def test_options_of_the_application_s_sessions_hold_for_routed_ones(
+    stocked, sent, request_to
+):
+    async with application(configs(stocked, session_kwargs={"autoflush": False})) as app:
+        sent.take()
+
+        async def work(session):
+            session.add(Author(name="ada"))
+            assert await session.scalar(COUNT) == 3
+            assert set(sent.take()) == {"replica"}
+
+        assert (await request_to(app, work)).status == 200
+        assert set(sent.take()) == {"primary"}
+
+
+async def test_who_comes_after_the_replica_was_lost_reads_from_the_primary(shop, sent, stocked):
+    @shop.get("/both")
+    async def both(
+        one: AsyncSession = Depends(get_replica_session),
+        two: AsyncSession = Depends(session_for("replica", commit=False, snapshot=True)),
+    ) -> dict:
+        assert await one.scalar(COUNT) == 3
+        (name,) = sent.servers
+        await asyncio.to_thread(stocked.replicas[int(name[-1])].kill)
+        assert await two.scalar(COUNT) == 3
+        assert await one.scalar(COUNT) == 3
+        return {"last": [server for server, _ in sent.all][-1]}
+
+    # The other replica may be behind what was read.
+    assert (await call(shop, "GET", "/both")).json() == {"last": "primary"}
+    assert len(sent.servers) == 2
