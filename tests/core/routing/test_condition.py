@@ -95,8 +95,9 @@ def test_who_says_that_it_is_unfit_answers_and_who_is_silent_does_not():
     assert not after(well, silent).answers
 
 
-def test_a_failed_session_says_nothing_about_an_answer_to_a_probe():
-    assert after(well, session_failed).answers
+def test_one_that_has_failed_a_session_does_not_answer_until_a_probe_says_so():
+    assert not after(well, session_failed).answers
+    assert after(well, session_failed, well).answers
 
 
 def pauses(condition: Condition) -> list[float]:
