@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from asgi import until
+from hawkapi_sqlalchemy.core.routing import polling
 from hawkapi_sqlalchemy.core.routing.polling import Poller
 from hawkapi_sqlalchemy.core.routing.positions import Position, WalPosition
 
@@ -23,12 +24,13 @@ class Server:
     """A replica that answers each poll when it is told to."""
 
     def __init__(self) -> None:
-        self.polls = 0
+        self.polls = self.answered = 0
         self._answers: asyncio.Queue[Position | Exception | None] = asyncio.Queue()
 
     async def poll(self) -> Position | None:
         self.polls += 1
         answer = await self._answers.get()
+        self.answered += 1
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -193,3 +195,17 @@ def test_another_loop_begins_anew(server):
     asyncio.run(leave_in_the_middle())
     poller.forget_loop()
     assert asyncio.run(wait_there())
+
+
+async def test_who_comes_during_a_pause_is_asked_for_at_once(
+    begin, server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(polling, "_PAUSES", (LONG,))
+    far = begin(9)
+    server.answer(at(5))
+    await until(lambda: server.answered == 1)
+    near = begin(7)
+    server.answer(at(8))
+    assert await outcome(near)
+    far.cancel()
+    await asyncio.wait({far})

@@ -10,7 +10,7 @@ from hawkapi_sqlalchemy.core.routing.positions import Position
 __all__ = ["Poller"]
 
 _PAUSES = (0.001, 0.002, 0.004, 0.008)
-"""Seconds between polls; the last is repeated."""
+"""Seconds between polls; the last is repeated. Who comes meanwhile is not kept waiting for them."""
 
 
 class Poller:
@@ -26,6 +26,7 @@ class Poller:
         self._limit = limit
         self._waiting: dict[asyncio.Future[bool], Position] = {}
         self._task: asyncio.Task[None] | None = None
+        self._comes = asyncio.Event()
         self._reached: Position | None = None
         self._stuck_at: Position | None = None
 
@@ -48,6 +49,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
         self._waiting[turn] = position
+        self._comes.set()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
             self._task = loop.create_task(self._run())
         timer = loop.call_later(timeout, self._give_up, turn)
@@ -76,6 +78,7 @@ class Poller:
 
     async def _run(self) -> None:
         polls = 0
+        self._comes = comes = asyncio.Event()
         # Where it was when somebody else waited says nothing about whether it moves now.
         self._reached = None
         try:
@@ -84,8 +87,14 @@ class Poller:
                 if reached is None:
                     return
                 self._serve(reached)
-                await asyncio.sleep(_PAUSES[min(polls, len(_PAUSES) - 1)])
-                polls += 1
+                try:
+                    async with asyncio.timeout(_PAUSES[min(polls, len(_PAUSES) - 1)]):
+                        await comes.wait()
+                except TimeoutError:
+                    polls += 1
+                else:
+                    comes.clear()
+                    polls = 0
         finally:
             for turn in list(self._waiting):
                 _settle(turn, has_come=False)
