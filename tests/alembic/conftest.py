@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from migrate_shell import MODELS, Shell
+from revisions import REVISION
 
 ENV = """
 from alembic import context
@@ -23,22 +24,6 @@ from hawkapi_sqlalchemy.alembic import run_migrations
 
 given = context.config.attributes["given"]
 run_migrations(target_metadata=given.get("metadata"), url=given["url"], **given["options"])
-"""
-
-REVISION = """
-from alembic import op
-import sqlalchemy as sa
-
-revision = {revision!r}
-down_revision = {down!r}
-
-
-def upgrade():
-{upgrade}
-
-
-def downgrade():
-{downgrade}
 """
 
 TEMPLATE = '''"""${message}"""

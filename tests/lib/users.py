@@ -6,6 +6,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hawkapi_sqlalchemy.core import Database
 from schema import User
 
+# Statements that go on until somebody ends them.
+SLOW = {
+    "postgresql": "SELECT pg_sleep(60)",
+    "mariadb": "SELECT SLEEP(60)",
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) "
+    "SELECT max(i) FROM n",
+}
+
 
 async def add(database: Database, *emails: str) -> None:
     async with database.session() as session:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, make_url
 
 from hawkapi_sqlalchemy.pytest.migration_tests import add_migration_tests, add_options
+from revisions import REVISION
 
 # pytest's tester forgets what is first imported in a run, and SQLAlchemy does not bear to be
 # imported twice.
@@ -63,22 +64,6 @@ INI = """
 asyncio_default_fixture_loop_scope = function
 filterwarnings = error
 """
-REVISION = '''
-"""{message}"""
-from alembic import op
-import sqlalchemy as sa
-
-revision = {revision!r}
-down_revision = {down!r}
-
-
-def upgrade():
-{upgrade}
-
-
-def downgrade():
-{downgrade}
-'''
 # For runs in processes of their own, which get no object of a test's.
 WIRING = """
 from hawkapi_sqlalchemy.pytest.migration_tests import add_migration_tests, add_options
@@ -137,7 +122,7 @@ class Project:
         *,
         after: str | tuple[str, ...] | None = None,
     ) -> None:
-        text = REVISION.format(
+        text = ('"""{message}"""' + REVISION).format(
             message=f"make {revision}",
             revision=revision,
             down=after,

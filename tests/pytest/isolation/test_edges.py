@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from hawkapi_sqlalchemy.core import DatabaseConfig, TransactionLostError
 from hawkapi_sqlalchemy.pytest.isolation.errors import SharedConnectionError
 from schema import User
-from users import add, all_emails, emails, execute
+from users import SLOW, add, all_emails, emails, execute
 
 
 async def test_a_rollback_that_could_not_be_done_is_a_problem_of_the_test(runtime):
@@ -147,17 +147,12 @@ async def test_a_key_that_is_violated_at_commit_is_reported_with_sqlite_s_code(a
 
 
 async def test_a_statement_under_way_at_a_test_s_end_harms_no_later_one(a_test, dialect):
-    slow = {"postgresql": "SELECT pg_sleep(60)", "mariadb": "SELECT SLEEP(60)"}.get(
-        dialect,
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) "
-        "SELECT max(i) FROM n",
-    )
     with a_test() as test:
         running = asyncio.Event()
         session = test.database.open()
         sync_engine = test.database.get().engine.sync_engine
         event.listen(sync_engine, "before_cursor_execute", lambda *_: running.set(), once=True)
-        task = asyncio.create_task(session.execute(text(slow)))
+        task = asyncio.create_task(session.execute(text(SLOW[dialect])))
         await running.wait()
     await asyncio.wait({task})
     assert task.cancelled() or task.exception()

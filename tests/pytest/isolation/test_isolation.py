@@ -26,7 +26,7 @@ from hawkapi_sqlalchemy.pytest.isolation.errors import (
     SharedConnectionError,
 )
 from schema import User
-from users import add, all_emails, emails, execute
+from users import SLOW, add, all_emails, emails, execute
 
 
 def has_table(session: Session, name: str) -> bool:
@@ -376,11 +376,6 @@ async def test_callbacks_follow_the_commit(a_test):
 
 
 async def test_a_cancelled_statement_is_undone_with_its_session(a_test, dialect):
-    slow = {"postgresql": "SELECT pg_sleep(60)", "mariadb": "SELECT SLEEP(60)"}.get(
-        dialect,
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e12) "
-        "SELECT max(i) FROM n",
-    )
     with a_test() as test:
         await add(test.database, "ada")
 
@@ -388,7 +383,7 @@ async def test_a_cancelled_statement_is_undone_with_its_session(a_test, dialect)
             async with test.database.session() as session:
                 session.add(User(email="eve"))
                 await session.flush()
-                await session.execute(text(slow))
+                await session.execute(text(SLOW[dialect]))
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
