@@ -1,3 +1,3 @@
 """The fixtures that all tests share: real database servers, and pytest's own tester."""
 
-pytest_plugins = ["pytester", "dbservers.plugin", "dbservers.fixtures"]
+pytest_plugins = ["pytester", "left_open", "dbservers.plugin", "dbservers.fixtures"]
