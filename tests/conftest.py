@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "pytester",
+    "left_open",
     "dbservers.plugin",
     "dbservers.fixtures",
     "dbservers.cluster_fixtures",

@@ -513,15 +513,15 @@ def test_an_env_py_of_another_kind_is_refused_before_it_touches_its_database(loc
         "migrations/env.py",
         f"""
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
-with create_engine("sqlite:///{path}").connect() as connection:
+with create_engine("sqlite:///{path}", poolclass=NullPool).connect() as connection:
     context.configure(connection=connection)
     with context.begin_transaction():
         context.run_migrations()
 """,
     )
-    result = local.run("-rA", "-W", "ignore::ResourceWarning")
+    result = local.run("-rA")
     assert failed(result) == set(ALL) - {"one_head"}
     result.stdout.fnmatch_lines(["*env.py did not call run_migrations*"])
     engine = create_engine(f"sqlite:///{path}")

@@ -40,8 +40,11 @@ async def test_an_engine_tells_what_it_is_made_of() -> None:
     assert isinstance(engine.engine, AsyncEngine)
     assert isinstance(engine.sessionmaker, async_sessionmaker)
     assert (engine.config, engine.name) == (config, "analytics")
-    assert create_engine(config).name == "primary"
     await engine.dispose()
+
+
+def test_an_engine_without_a_name_is_the_primary() -> None:
+    assert create_engine(DatabaseConfig(MEMORY)).name == "primary"
 
 
 def test_engines_are_registered_by_name_in_order(two: Database) -> None:

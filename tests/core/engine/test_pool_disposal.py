@@ -182,3 +182,14 @@ async def test_a_connection_that_fails_to_close_stops_neither_the_shrinking_nor_
     assert database.get().open_connections == 1
     monkeypatch.undo()
     assert caplog.text.count("Exception terminating connection") == 3
+
+
+async def test_a_detached_connection_is_closed_when_it_is_given_back(database_url: str) -> None:
+    engine = create_engine(DatabaseConfig(database_url))
+    async with engine.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        raw.detach()
+    with pytest.raises(ValueError, match=r"[Cc]onnection"):
+        await driver.execute("SELECT 1")
+    await engine.dispose()

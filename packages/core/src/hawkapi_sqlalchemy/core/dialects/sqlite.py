@@ -134,8 +134,11 @@ class SQLitePolicy(DialectPolicy):
 
         @event.listens_for(engine, "reset")
         def reset(
-            connection: DBAPIConnection, record: ConnectionPoolEntry, state: PoolResetState
+            connection: DBAPIConnection, record: ConnectionPoolEntry | None, state: PoolResetState
         ) -> None:
+            if record is None:
+                # It was detached from the pool, and is closed next.
+                return
             # A COMMIT that a deferred constraint refuses leaves SQLite in the transaction, while
             # SQLAlchemy takes it for ended (https://www.sqlite.org/lang_transaction.html).
             driver: Any = record.driver_connection
