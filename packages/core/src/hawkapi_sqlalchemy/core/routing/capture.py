@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
+from hawkapi_sqlalchemy.core.put_off import put_off
 from hawkapi_sqlalchemy.core.routing.freshness import current_freshness
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
@@ -62,6 +63,8 @@ class Capture:
             freshness.note(cluster, None)
             # The answer may still be on its way.
             connection.invalidate()
+            if isinstance(error, asyncio.CancelledError) and put_off(error, connection):
+                return
             if not isinstance(error, Exception):
                 raise
             logger.warning(
