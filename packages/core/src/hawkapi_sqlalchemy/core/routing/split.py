@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import greenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
+from sqlalchemy.util.concurrency import in_greenlet
 
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
@@ -37,7 +37,7 @@ class SplitSession(RoutedSession):
             return bind
         route: Route = self.info[ROUTE]
         if not self.info.get(_WRITES):
-            if clause is None and not self._flushing and not _in_greenlet():
+            if clause is None and not self._flushing and not in_greenlet():
                 # Somebody asks for it without a statement, for the dialect's sake.
                 return route.replicas.primary.engine.sync_engine
             if not self._flushing and only_reads_surely(clause):
@@ -67,10 +67,6 @@ def _begin_writing(session: Any) -> None:
     session.info[_WRITES] = True
     # What is on the primary is one transaction.
     set_autocommit(session, autocommit=False)
-
-
-def _in_greenlet() -> bool:
-    return getattr(greenlet.getcurrent(), "__sqlalchemy_greenlet_provider__", False)
 
 
 def stay_on_primary(session: AsyncSession) -> None:
