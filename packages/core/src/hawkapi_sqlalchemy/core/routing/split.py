@@ -40,7 +40,7 @@ class SplitSession(RoutedSession):
             if clause is None and not self._flushing and not in_greenlet():
                 # Somebody asks for it without a statement, for the dialect's sake.
                 return route.replicas.primary.engine.sync_engine
-            if not self._flushing and only_reads_surely(clause):
+            if not self._flushing and _only_reads(clause, route):
                 return route.bind(self)
             _begin_writing(self)
         primary = route.replicas.primary
@@ -61,6 +61,10 @@ class SplitSession(RoutedSession):
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""
         _begin_writing(self)
         return super().begin_nested()
+
+
+def _only_reads(clause: Any, route: Route) -> bool:
+    return only_reads_surely(clause, route.replicas.primary.engine.dialect)
 
 
 def _begin_writing(session: Any) -> None:
