@@ -9,10 +9,10 @@ from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.util.concurrency import in_greenlet
 
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
+from hawkapi_sqlalchemy.core.errors import ReadOnlyError, TransactionRequiredError
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
 from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
-from hawkapi_sqlalchemy.core.session_info import set_autocommit
+from hawkapi_sqlalchemy.core.session_info import autocommits, set_autocommit
 
 __all__ = ["SplitSession", "stay_on_primary"]
 
@@ -25,7 +25,8 @@ class SplitSession(RoutedSession):
     From the first write on, and from all that might be one, everything goes to the primary: a
     flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
     well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
-    a transaction (PostgreSQL's), and the connection itself.
+    a transaction (PostgreSQL's), and the connection itself. What the replica refuses as a write all
+    the same runs on the primary.
     """
 
     def get_bind(
@@ -51,11 +52,29 @@ class SplitSession(RoutedSession):
         """Execute a statement; see SQLAlchemy's `Session.execute`."""
         try:
             return super().execute(statement, *args, **kwargs)
-        except TransactionRequiredError:
-            if self.info.get(_WRITES):
+        except (ReadOnlyError, TransactionRequiredError):
+            if not self._may_begin_writing():
                 raise
         _begin_writing(self)
         return super().execute(statement, *args, **kwargs)
+
+    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
+        try:
+            return super().scalar(statement, *args, **kwargs)
+        except (ReadOnlyError, TransactionRequiredError):
+            if not self._may_begin_writing():
+                raise
+        _begin_writing(self)
+        return super().scalar(statement, *args, **kwargs)
+
+    def _may_begin_writing(self) -> bool:
+        """Tell whether the statement that was refused may run on the primary, as the first there.
+
+        A view may write: its name does not tell. Where statements each stand for themselves,
+        nothing is lost with the one that was refused.
+        """
+        return not self.info.get(_WRITES) and autocommits(self)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""
