@@ -38,7 +38,7 @@ class Capture:
     """Asks the primary for its position after each COMMIT of a request, and notes it there.
 
     Commits that belong to no request are passed over. What cannot be found out is noted too: the
-    client then reads from the primary for a while.
+    client then reads from the primary for a while. So does a task that has outlived its request.
 
     Args:
         replicas: The set that the positions are for.
@@ -64,6 +64,10 @@ class Capture:
         if freshness is None:
             return
         cluster = self._replicas.cluster
+        if freshness.closed:
+            # No client will be told. What the task itself reads comes from the primary.
+            freshness.note(cluster, None)
+            return
         replication = replication_of(connection.dialect)
         try:
             driver_connection = connection.connection.driver_connection
