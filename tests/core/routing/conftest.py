@@ -16,6 +16,11 @@ from asgi import Reply, call, lifespan
 from authors import stock
 from dbservers.clusters import Cluster
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig, get_split_session
+from hawkapi_sqlalchemy.core.routing.replication import (
+    MariaDBReplication,
+    PostgreSQLReplication,
+    Replication,
+)
 from replica_service.application import create_app
 from replica_service.fixtures import create_items
 from replica_service.here import Here
@@ -47,6 +52,25 @@ def stack() -> Iterator[contextlib.ExitStack]:
     """What is called back after the test."""
     with contextlib.ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def asked(dialect: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The driver's connections on which a primary was asked for its position."""
+    kinds: dict[str, type[Replication]] = {
+        "postgresql": PostgreSQLReplication,
+        "mariadb": MariaDBReplication,
+    }
+    kind = kinds[dialect]
+    capture = kind.capture
+    asked: list[object] = []
+
+    def noting(self: Any, connection: Any) -> Any:
+        asked.append(connection)
+        return capture(self, connection)
+
+    monkeypatch.setattr(kind, "capture", noting)
+    return asked
 
 
 type StartHere = Callable[..., Awaitable[Here]]

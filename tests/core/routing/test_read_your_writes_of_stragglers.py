@@ -11,11 +11,6 @@ from hawkapi import HawkAPI
 from asgi import until
 from dbservers.clusters import Cluster
 from hawkapi_sqlalchemy.core import Database
-from hawkapi_sqlalchemy.core.routing.replication import (
-    MariaDBReplication,
-    PostgreSQLReplication,
-    Replication,
-)
 from replica_service.application import Item, _read
 from replica_service.client import HEADER
 
@@ -56,25 +51,6 @@ class Straggler:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
-
-
-@pytest.fixture
-def asked(dialect: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What the primary was asked for its position on."""
-    kinds: dict[str, type[Replication]] = {
-        "postgresql": PostgreSQLReplication,
-        "mariadb": MariaDBReplication,
-    }
-    kind = kinds[dialect]
-    capture = kind.capture
-    asked: list[object] = []
-
-    def noting(self: Any, connection: Any) -> Any:
-        asked.append(connection)
-        return capture(self, connection)
-
-    monkeypatch.setattr(kind, "capture", noting)
-    return asked
 
 
 async def test_one_sees_what_was_written_as_long_as_a_client_would(

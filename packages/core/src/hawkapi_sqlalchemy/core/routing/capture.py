@@ -15,6 +15,7 @@ from hawkapi_sqlalchemy.core.routing.freshness import current_freshness
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
 from hawkapi_sqlalchemy.core.routing.replication import Replication, replication_of
+from hawkapi_sqlalchemy.core.routing.watched import has_only_read, watch_statements
 
 __all__ = ["Capture"]
 
@@ -37,8 +38,9 @@ _REFUSED = f"{_UNKNOWN}. So it is after each COMMIT; this is said once"
 class Capture:
     """Asks the primary for its position after each COMMIT of a request, and notes it there.
 
-    Commits that belong to no request are passed over. What cannot be found out is noted too: the
-    client then reads from the primary for a while. So does a task that has outlived its request.
+    Commits that belong to no request are passed over, and so are those of transactions that have
+    surely only read. What cannot be found out is noted too: the client then reads from the primary
+    for a while. So does a task that has outlived its request.
 
     Args:
         replicas: The set that the positions are for.
@@ -47,6 +49,7 @@ class Capture:
     def __init__(self, replicas: ReplicaSet) -> None:
         self._replicas = replicas
         self._has_refused = False
+        watch_statements(replicas.primary.engine.sync_engine)
 
     def outcome_unknown(self) -> None:
         """Note that something may be stored: who looks whether it is has to ask the primary."""
@@ -61,7 +64,7 @@ class Capture:
             connection: The connection that has committed.
         """
         freshness = current_freshness.get()
-        if freshness is None:
+        if freshness is None or has_only_read(connection):
             return
         cluster = self._replicas.cluster
         if freshness.closed:
