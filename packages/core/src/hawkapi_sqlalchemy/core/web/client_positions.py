@@ -43,10 +43,12 @@ class ClientPositions:
         settings: How.
 
     Attributes:
+        settings: How.
         max_age: Seconds that a token is good for.
     """
 
     def __init__(self, settings: ReadYourWrites) -> None:
+        self.settings = settings
         self._bind_to = settings.bind_to
         self.max_age = settings.max_age
         self._tokens = Tokens(settings.secrets, settings.max_age)
