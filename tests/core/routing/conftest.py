@@ -14,8 +14,16 @@ from sqlalchemy.pool import NullPool
 
 from asgi import Reply, call, lifespan
 from authors import stock
+from client_tokens import SECRET
 from dbservers.clusters import Cluster
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig, get_split_session
+from hawkapi_sqlalchemy.core.routing import token as token_module
+from hawkapi_sqlalchemy.core.routing.replication import (
+    MariaDBReplication,
+    PostgreSQLReplication,
+    Replication,
+)
+from hawkapi_sqlalchemy.core.routing.token import Tokens
 from replica_service.application import create_app
 from replica_service.fixtures import create_items
 from replica_service.here import Here
@@ -49,6 +57,25 @@ def stack() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
+@pytest.fixture
+def asked(dialect: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The driver's connections on which a primary was asked for its position."""
+    kinds: dict[str, type[Replication]] = {
+        "postgresql": PostgreSQLReplication,
+        "mariadb": MariaDBReplication,
+    }
+    kind = kinds[dialect]
+    capture = kind.capture
+    asked: list[object] = []
+
+    def noting(self: Any, connection: Any) -> Any:
+        asked.append(connection)
+        return capture(self, connection)
+
+    monkeypatch.setattr(kind, "capture", noting)
+    return asked
+
+
 type StartHere = Callable[..., Awaitable[Here]]
 
 
@@ -77,6 +104,22 @@ async def start_here(spare_cluster: Cluster) -> AsyncIterator[StartHere]:
 
         yield start
         assert [each.database.checked_out for each in started] == [0] * len(started)
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    """What writes and reads tokens that are good for 30 seconds."""
+    return Tokens(SECRET, 30.0)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the clock that tokens see."""
+
+    def set_clock(now: float) -> None:
+        monkeypatch.setattr(token_module, "time", lambda: now)
+
+    return set_clock
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from hawkapi_sqlalchemy.core.routing import freshness as freshness_module
 from hawkapi_sqlalchemy.core.routing.freshness import Freshness, Requirement, current_freshness
 from hawkapi_sqlalchemy.core.routing.positions import Position, WalPosition
 
@@ -118,6 +119,30 @@ def test_the_client_is_told_of_clusters_it_knew_first_and_of_this_requests_last(
         ("four", WalPosition(1, 1)),
         ("two", WalPosition(1, 6)),
     ]
+
+
+def test_each_write_has_to_be_seen_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(freshness_module, "time", lambda: now)
+    told = Requirement(WalPosition(1, 5), 95.0)
+    freshness = Freshness(lambda: {"primary": told}, max_age=10.0)
+    freshness.note("primary", WalPosition(1, 9))
+
+    assert freshness.required("primary") == Requirement(WalPosition(1, 9), 100.0)
+    now = 105.5
+    assert freshness.required("primary") == Requirement(WalPosition(1, 9), 100.0)
+    now = 110.5
+    assert freshness.required("primary") is None
+
+
+def test_a_closed_one_reads_no_token_of_a_request_that_has_ended() -> None:
+    freshness = Freshness(lambda: pytest.fail("the token was read"))
+    freshness.note("primary", WalPosition(1, 9))
+    freshness.close()
+
+    required = freshness.required("primary")
+    assert required is not None
+    assert required.position == WalPosition(1, 9)
 
 
 async def test_there_is_none_outside_of_requests() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hawkapi import HawkAPI
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from asgi import until
 from dbservers.clusters import Cluster
@@ -75,6 +75,14 @@ def hang(dialect: str) -> Callable[[Any], Any]:
     if dialect == "postgresql":
         return lambda connection: connection.fetchrow("SELECT pg_sleep(60)")
     return lambda connection: scalar(connection, "SELECT SLEEP(60)")
+
+
+@pytest.fixture
+def refuse(dialect: str) -> Callable[[Any], Any]:
+    """Ask a server on a driver's connection for what it does not tell."""
+    if dialect == "postgresql":
+        return lambda connection: connection.fetchrow("SELECT no_such()")
+    return lambda connection: scalar(connection, "SELECT @@no_such")
 
 
 async def test_a_connection_that_is_cut_right_after_the_commit(
@@ -195,6 +203,29 @@ async def test_whatever_the_question_raises_the_request_has_succeeded(
     async with here.client() as somebody:
         read = (await somebody.read("a")).json()
     assert read["port"] != spare_cluster.primary.port
+
+
+async def test_what_the_server_refuses_to_tell_costs_no_connection_and_is_said_once(
+    start_here,
+    spare_cluster: Cluster,
+    replication: type[Replication],
+    refuse,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    here = await start_here(**FOLLOWING)
+    lost: list[Any] = []
+    event.listen(
+        here.database.get().engine.sync_engine, "invalidate", lambda *args: lost.append(args)
+    )
+    monkeypatch.setattr(replication, "capture", lambda _, connection: refuse(connection))
+    async with here.client() as client:
+        for value in ("0", "1", "1"):
+            stored = await client.store("a", value)
+            assert (stored.status_code, HEADER in stored.headers) == (201, True)
+        assert await is_pinned(client, spare_cluster)
+    assert (caplog.text.count(UNKNOWN), len(lost)) == (1, 0)
+    assert "no_such" in caplog.text
 
 
 async def test_an_sqlalchemy_that_does_not_show_when_a_commit_has_ended(

@@ -239,4 +239,5 @@ async def test_with_it_a_request_that_does_not_touch_the_database_runs_few_funct
         "TokenGate.send": 2,
         "Freshness.noted": 1,
         "TokenGate.leave": 1,
+        "Freshness.close": 1,
     }

@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hawkapi import HawkAPI
 
-from hawkapi_sqlalchemy.core import ConfigurationError, ReadYourWrites
+from asgi import lifespan
+from hawkapi_sqlalchemy.core import ConfigurationError, ReadYourWrites, init_database
 
 SECRET = "s3cr3t-" * 5
 
@@ -33,23 +35,60 @@ def test_it_cannot_be_changed_and_takes_no_positional_argument() -> None:
         ReadYourWrites(SECRET)  # pyright: ignore[reportCallIssue]
 
 
-@pytest.mark.parametrize(
-    "secret", ["", b"", "s" * 31, b"s" * 31, [], (), [SECRET, ""], [SECRET, "short"]]
-)
-def test_a_secret_that_is_missing_or_short_is_refused(secret: Any) -> None:
-    with pytest.raises(ConfigurationError, match="32 bytes or more"):
+@pytest.mark.parametrize("secret", ["", b"", [], (), [SECRET, ""], ["", SECRET]])
+def test_a_secret_that_is_missing_or_empty_is_refused(secret: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"secrets\.token_urlsafe\(32\)"):
         make(secret=secret)
 
 
-@pytest.mark.parametrize("secret", ["s" * 32, b"s" * 32, [SECRET, b"s" * 32], (SECRET,), "ß" * 16])
+@pytest.mark.parametrize("secret", ["s", "s" * 32, b"s" * 31, [SECRET, b"s"], (SECRET,), "ß" * 16])
 def test_a_secret_is_text_or_bytes_or_several(secret: Any) -> None:
-    assert all(len(each) >= 32 for each in make(secret=secret).secrets)
+    assert all(isinstance(each, bytes) for each in make(secret=secret).secrets)
 
 
-def test_a_refused_secret_is_not_in_the_message() -> None:
+@pytest.mark.parametrize(
+    ("secret", "length"), [("s" * 31, 31), (b"s", 1), ([SECRET, "s" * 9], 9), (["ß" * 15], 30)]
+)
+@pytest.mark.parametrize("startup_timeout", [10.0, None])
+async def test_start_up_warns_of_a_short_secret_and_tells_how_a_good_one_is_made(
+    secret: Any,
+    length: int,
+    startup_timeout: float | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = HawkAPI()
+    init_database(
+        app,
+        url="sqlite+aiosqlite:///:memory:",
+        read_your_writes=make(secret=secret),
+        startup_timeout=startup_timeout,
+    )
+    assert caplog.messages == []
+    async with lifespan(app):
+        pass
+    (message,) = (each for each in caplog.messages if "secret" in each)
+    assert f"has {length} bytes" in message
+    assert 'python -c "import secrets; print(secrets.token_urlsafe(32))"' in message
+
+
+@pytest.mark.parametrize("secret", ["s" * 32, [b"s" * 32, "ß" * 16]])
+async def test_it_does_not_warn_of_a_good_one(
+    secret: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = HawkAPI()
+    settings = make(secret=secret)
+    init_database(app, url="sqlite+aiosqlite:///:memory:", read_your_writes=settings)
+    async with lifespan(app):
+        pass
+    assert "secret" not in caplog.text
+
+
+def test_a_secret_is_in_no_message(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        make(secret=["tell-nobody"])
-    assert "tell-nobody" not in str(refused.value)
+        make(secret=["tell-nobody", ""])
+    make(secret="tell-nobody").warn_of_short_secrets()
+    assert "tell-nobody" not in f"{refused.value} {caplog.text}"
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), [SECRET], [SECRET.encode(), SECRET]])

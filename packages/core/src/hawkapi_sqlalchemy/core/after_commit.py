@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, greenlet_spawn
 
 __all__ = ["CommitCallback", "has_callbacks", "on_commit", "watch_callbacks"]
 
@@ -44,6 +45,9 @@ type Watcher = Callable[[CommitCallback], bool]
 """Told of a callback that is due; answers whether it may run."""
 
 _watchers: list[Watcher] = []
+
+_running: set[asyncio.Task[None]] = set()
+"""Callbacks whose request was cancelled: a task that nobody holds may be collected."""
 
 
 class _CommitQueue:
@@ -91,8 +95,7 @@ class _CommitQueue:
         # Here the connection is back in the pool: a callback may use the database itself.
         due, self._due = self._due, []
         self._waiting.clear()
-        for callback in due:
-            _run(callback)
+        _run_all(due)
         if due and session.in_transaction():
             logger.error(
                 "an on_commit callback used the session whose COMMIT it followed; what it did "
@@ -111,6 +114,23 @@ def _within(savepoint: SessionTransaction | None, ended: SessionTransaction) -> 
             return True
         savepoint = savepoint.parent
     return False
+
+
+def _run_all(callbacks: Sequence[CommitCallback]) -> None:
+    for number, callback in enumerate(callbacks, start=1):
+        try:
+            _run(callback)
+        except asyncio.CancelledError:
+            # That one was interrupted. The others follow a COMMIT that has held all the same.
+            _run_by_themselves(callbacks[number:])
+            raise
+
+
+def _run_by_themselves(callbacks: Sequence[CommitCallback]) -> None:
+    if callbacks:
+        task = asyncio.create_task(greenlet_spawn(_run_all, callbacks))
+        _running.add(task)
+        task.add_done_callback(_running.discard)
 
 
 def _run(callback: CommitCallback) -> None:
@@ -138,6 +158,9 @@ def on_commit(session: AsyncSession | Session, callback: Callable[..., object], 
     to the pool, and before `commit()` returns: in a request that is before the response leaves.
     Those registered inside a savepoint that is rolled back are dropped; so are all of them when
     the transaction is.
+
+    A cancellation that comes when the COMMIT has held waits for them. One that comes while they run
+    interrupts the one that is running, and the others run in a task of their own.
 
     A callback that needs the database opens a session of its own; what it does with the one that
     has committed is rolled back, and logged as an error.

@@ -26,7 +26,14 @@ from hawkapi_sqlalchemy.core.errors import (
     TransactionLostError,
 )
 
-__all__ = ["Fault", "ends_connection", "error_code", "fault_of", "is_retryable"]
+__all__ = [
+    "Fault",
+    "ends_connection",
+    "error_code",
+    "fault_of",
+    "is_retryable",
+    "leaves_connection",
+]
 
 
 class Fault(Enum):
@@ -123,6 +130,9 @@ _BY_CLASS: tuple[tuple[type[BaseException], Fault], ...] = (
 _FAREWELLS = frozenset({"57P01", "57P02", "57P05", "25P03", 1053, 1927})
 """Codes with which a server ends a connection that it had accepted."""
 
+_CLIENT_ERRORS = range(2000, 3000)
+"""Numbers of the errors that MySQL's drivers raise by themselves."""
+
 _RETRYABLE = frozenset({Fault.DEADLOCK, Fault.SERIALIZATION, Fault.LOCK_TIMEOUT})
 
 
@@ -151,6 +161,18 @@ def ends_connection(error: BaseException) -> bool:
         error: The driver's error.
     """
     return error_code(error) in _FAREWELLS
+
+
+def leaves_connection(error: BaseException) -> bool:
+    """Tell whether an error is a server's whole answer, after which its connection may go on.
+
+    Args:
+        error: The driver's error.
+    """
+    code = error_code(error)
+    if code is None or _BY_CODE.get(code) is Fault.UNREACHABLE:
+        return False
+    return isinstance(code, str) or code not in _CLIENT_ERRORS
 
 
 def _fault_of_driver_error(error: BaseException) -> Fault:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.after_commit import has_callbacks
 from hawkapi_sqlalchemy.core.errors import SessionEndedError, TransactionRequiredError
+from hawkapi_sqlalchemy.core.put_off import note_session
 from hawkapi_sqlalchemy.core.session_info import (
     ACCESS,
     AUTOCOMMIT,
@@ -132,6 +133,7 @@ def _remember_connection(session: Session, _: object, connection: Connection) ->
         connection.close()
         raise SessionEndedError(ENDED)
     info[CONNECTION] = connection
+    note_session(connection, session)
 
 
 class ManualSession(DatabaseSession):

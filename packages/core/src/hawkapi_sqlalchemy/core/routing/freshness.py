@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -45,16 +46,25 @@ class Freshness:
     """What one request has to see, and what it has committed itself.
 
     A cluster goes by the name of its primary database. Child tasks of the request share the
-    object.
+    object, and one that outlives the request goes on seeing what was written, for the time that a
+    client would.
 
     Args:
         read: Answers what the client has to see; called once, when that is first asked for.
             `None`: nothing.
+        max_age: Seconds for which what was written has to be seen. Default: without end.
+
+    Attributes:
+        closed: Whether the request has ended: its client is told nothing any more.
     """
 
-    __slots__ = ("_incoming", "_noted", "_read")
+    __slots__ = ("_incoming", "_max_age", "_noted", "_read", "closed")
 
-    def __init__(self, read: Callable[[], Requirements] | None = None) -> None:
+    def __init__(
+        self, read: Callable[[], Requirements] | None = None, max_age: float = math.inf
+    ) -> None:
+        self.closed = False
+        self._max_age = max_age
         self._read = read
         self._incoming: Requirements = {}
         self._noted: dict[str, Requirement] = {}
@@ -93,10 +103,21 @@ class Freshness:
         Returns:
             The requirement; `None` where any state of the data will do.
         """
-        before, committed = self.incoming.get(cluster), self._noted.get(cluster)
+        before = self._in_time(self.incoming.get(cluster))
+        committed = self._in_time(self._noted.get(cluster))
         if before is None or committed is None:
             return before or committed
         return before.merged(committed)
+
+    def close(self) -> None:
+        """End the request's part, and let go of the request."""
+        self.closed = True
+        self._read = None
+
+    def _in_time(self, requirement: Requirement | None) -> Requirement | None:
+        if requirement is None or time() - requirement.issued_at > self._max_age:
+            return None
+        return requirement
 
     def to_tell(self) -> Mapping[str, Position | None]:
         """Answer what the client has to see from now on, what it had to see before included."""

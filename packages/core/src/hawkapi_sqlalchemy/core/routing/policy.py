@@ -26,7 +26,8 @@ class ReplicaPolicy:
             Default 1.
         probe_timeout: Seconds that the answer may take. Default 1.
         max_backoff: Seconds between two looks at a replica that is down, at most. They begin with
-            `probe_interval` and are doubled. Default 3.
+            `probe_interval` and are doubled. A look costs one connection attempt, so that little is
+            saved by a longer pause, and a replica that is back is soon found. Default 3.
         when_all_down: Who serves when no replica does: `"primary"`, the default; `"error"`: nobody,
             which is answered 503; `"best_effort"`: a replica that answers, however far behind, and
             without one the primary.

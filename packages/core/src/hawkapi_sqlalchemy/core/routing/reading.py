@@ -2,121 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import ClauseElement, ColumnClause, FunctionElement, TextClause, Values
+from sqlalchemy import ColumnClause, TextClause
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.functions import Function, GenericFunction
 from sqlalchemy.sql.selectable import GenerativeSelect
+
+from hawkapi_sqlalchemy.core.routing.harmless import is_harmless
 
 __all__ = ["only_reads_surely"]
 
-_PURE_FUNCTIONS = frozenset(
-    {
-        "abs",
-        "avg",
-        "bit_length",
-        "cast",
-        "ceil",
-        "ceiling",
-        "char_length",
-        "character_length",
-        "coalesce",
-        "concat",
-        "concat_ws",
-        "count",
-        "cume_dist",
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "date",
-        "date_part",
-        "date_trunc",
-        "dense_rank",
-        "extract",
-        "first_value",
-        "floor",
-        "greatest",
-        "group_concat",
-        "grouping",
-        "ifnull",
-        "json_array_length",
-        "json_extract",
-        "lag",
-        "last_value",
-        "lead",
-        "least",
-        "length",
-        "localtime",
-        "localtimestamp",
-        "lower",
-        "ltrim",
-        "max",
-        "min",
-        "mod",
-        "ntile",
-        "now",
-        "nullif",
-        "nth_value",
-        "octet_length",
-        "percent_rank",
-        "percentile_cont",
-        "percentile_disc",
-        "position",
-        "power",
-        "rank",
-        "replace",
-        "round",
-        "row_number",
-        "rtrim",
-        "sign",
-        "sqrt",
-        "string_agg",
-        "strftime",
-        "strpos",
-        "substr",
-        "substring",
-        "sum",
-        "to_char",
-        "trim",
-        "trunc",
-        "upper",
-    }
-)
-"""SQL functions that store nothing, take no lock and count nothing up, on any server."""
+_MOST_VERDICTS = 1000
+"""Statements of which one dialect's verdicts are kept; then it begins anew."""
 
-_TEXTS = ("_prefixes", "_suffixes", "_hints", "_statement_hints")
-"""Where a statement keeps parts that are written as text: they are not visited."""
+type _Verdicts = dict[tuple[Any, ...], bool]
 
-_COMPILED = "_compiler_dispatcher"
-"""What `sqlalchemy.ext.compiler.compiles` gives a class, which may then become any SQL."""
+_verdicts: WeakKeyDictionary[Dialect, _Verdicts] = WeakKeyDictionary()
 
 
-def only_reads_surely(statement: Any) -> bool:
+def only_reads_surely(statement: Any, dialect: Dialect) -> bool:
     """Tell whether a statement certainly neither stores nor locks anything.
 
-    What is written as text is not understood, and of functions only the well-known ones are.
+    What has a part that is written as text counts as one that may; the rest is judged by the SQL
+    that is sent, options and properties of the mapping included.
 
     Args:
         statement: A construct of SQLAlchemy's.
+        dialect: What it is compiled for.
     """
     if not isinstance(statement, GenerativeSelect):
         return False
-    return not any(_may_write(each) for each in visitors.iterate(statement))
+    # SQLAlchemy makes the key once for a statement, and needs it afterwards.
+    key = statement._generate_cache_key()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # has no public name
+    if key is None:
+        return _judge(statement, dialect)
+    verdicts = _verdicts.get(dialect)
+    if verdicts is None:
+        verdicts = _verdicts[dialect] = {}
+    verdict = verdicts.get(key.key)
+    if verdict is None:
+        if len(verdicts) >= _MOST_VERDICTS:
+            verdicts.clear()
+        verdict = verdicts[key.key] = _judge(statement, dialect)
+    return verdict
 
 
-def _may_write(element: Any) -> bool:
-    if any(getattr(element, name, None) for name in _TEXTS) or hasattr(
-        element.__class__, _COMPILED
-    ):
-        return True
-    if isinstance(element, GenerativeSelect):
-        return element._for_update_arg is not None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # has no public name
-    if isinstance(element, FunctionElement):
-        return not _is_pure(cast("Any", element))
-    if isinstance(element, Values):
-        return _has_expressions(element)
-    return _is_text(element) or _is_dml(element)
+def _judge(statement: GenerativeSelect, dialect: Dialect) -> bool:
+    if any(_is_text(each) or _locks(each) for each in visitors.iterate(statement)):
+        return False
+    try:
+        sql = str(statement.compile(dialect=dialect))
+    except SQLAlchemyError:
+        # Whoever executes it is told.
+        return False
+    return is_harmless(sql)
 
 
 def _is_text(element: Any) -> bool:
@@ -126,23 +68,6 @@ def _is_text(element: Any) -> bool:
     return isinstance(element, ColumnClause) and element.is_literal and element.name != "*"  # pyright: ignore[reportUnknownMemberType]  # of any type
 
 
-def _has_expressions(element: Any) -> bool:
-    """Tell whether a `VALUES` holds more than plain values; they are not visited."""
-    return any(
-        isinstance(value, ClauseElement)
-        for rows in element._data  # noqa: SLF001  # has no public name
-        for row in rows
-        for value in row
-    )
-
-
-def _is_pure(function: FunctionElement[Any]) -> bool:
-    if isinstance(function, Function) and function.packagenames:
-        # One of somebody's own schema.
-        return False
-    known = isinstance(function, (Function, GenericFunction))
-    return known and function.name.lower() in _PURE_FUNCTIONS
-
-
-def _is_dml(element: Any) -> bool:
-    return getattr(element, "is_dml", False)
+def _locks(element: Any) -> bool:
+    # SQLite's SQL does not show it.
+    return getattr(element, "_for_update_arg", None) is not None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import greenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
+from sqlalchemy.util.concurrency import in_greenlet
 
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
+from hawkapi_sqlalchemy.core.errors import ReadOnlyError, TransactionRequiredError
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
 from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
-from hawkapi_sqlalchemy.core.session_info import set_autocommit
+from hawkapi_sqlalchemy.core.session_info import autocommits, set_autocommit
 
 __all__ = ["SplitSession", "stay_on_primary"]
 
@@ -25,7 +25,8 @@ class SplitSession(RoutedSession):
     From the first write on, and from all that might be one, everything goes to the primary: a
     flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
     well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
-    a transaction (PostgreSQL's), and the connection itself.
+    a transaction (PostgreSQL's), and the connection itself. What the replica refuses as a write all
+    the same runs on the primary.
     """
 
     def get_bind(
@@ -37,10 +38,10 @@ class SplitSession(RoutedSession):
             return bind
         route: Route = self.info[ROUTE]
         if not self.info.get(_WRITES):
-            if clause is None and not self._flushing and not _in_greenlet():
+            if clause is None and not self._flushing and not in_greenlet():
                 # Somebody asks for it without a statement, for the dialect's sake.
                 return route.replicas.primary.engine.sync_engine
-            if not self._flushing and only_reads_surely(clause):
+            if not self._flushing and _only_reads(clause, route):
                 return route.bind(self)
             _begin_writing(self)
         primary = route.replicas.primary
@@ -51,11 +52,29 @@ class SplitSession(RoutedSession):
         """Execute a statement; see SQLAlchemy's `Session.execute`."""
         try:
             return super().execute(statement, *args, **kwargs)
-        except TransactionRequiredError:
-            if self.info.get(_WRITES):
+        except (ReadOnlyError, TransactionRequiredError):
+            if not self._may_begin_writing():
                 raise
         _begin_writing(self)
         return super().execute(statement, *args, **kwargs)
+
+    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
+        try:
+            return super().scalar(statement, *args, **kwargs)
+        except (ReadOnlyError, TransactionRequiredError):
+            if not self._may_begin_writing():
+                raise
+        _begin_writing(self)
+        return super().scalar(statement, *args, **kwargs)
+
+    def _may_begin_writing(self) -> bool:
+        """Tell whether the statement that was refused may run on the primary, as the first there.
+
+        A view may write: its name does not tell. Where statements each stand for themselves,
+        nothing is lost with the one that was refused.
+        """
+        return not self.info.get(_WRITES) and autocommits(self)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""
@@ -63,14 +82,14 @@ class SplitSession(RoutedSession):
         return super().begin_nested()
 
 
+def _only_reads(clause: Any, route: Route) -> bool:
+    return only_reads_surely(clause, route.replicas.primary.engine.dialect)
+
+
 def _begin_writing(session: Any) -> None:
     session.info[_WRITES] = True
     # What is on the primary is one transaction.
     set_autocommit(session, autocommit=False)
-
-
-def _in_greenlet() -> bool:
-    return getattr(greenlet.getcurrent(), "__sqlalchemy_greenlet_provider__", False)
 
 
 def stay_on_primary(session: AsyncSession) -> None:

@@ -41,10 +41,16 @@ class ClientPositions:
 
     Args:
         settings: How.
+
+    Attributes:
+        settings: How.
+        max_age: Seconds that a token is good for.
     """
 
     def __init__(self, settings: ReadYourWrites) -> None:
+        self.settings = settings
         self._bind_to = settings.bind_to
+        self.max_age = settings.max_age
         self._tokens = Tokens(settings.secrets, settings.max_age)
         self._header = (settings.header or "").lower().encode()
         self._cookie = (settings.cookie or "").encode()
@@ -142,7 +148,11 @@ class TokenGate:
         self._scope: Scope | None = scope
         self._onward = send
         self._around = current_freshness.get()
-        self._freshness = None if positions is None else Freshness(partial(positions.read, scope))
+        self._freshness = (
+            None
+            if positions is None
+            else Freshness(partial(positions.read, scope), positions.max_age)
+        )
         self._reset: Token[Freshness | None] = current_freshness.set(self._freshness)
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -163,6 +173,8 @@ class TokenGate:
 
     def leave(self) -> None:
         """End the request's part, and let go of the request, which leads here through its scope."""
+        if self._freshness is not None:
+            self._freshness.close()
         self._scope = self._freshness = None
         # A request that is never finished is closed by the garbage collector, in some other
         # context, which has nothing to be reset.

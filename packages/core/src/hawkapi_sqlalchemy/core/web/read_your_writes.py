@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -15,11 +16,15 @@ from hawkapi_sqlalchemy.core.errors import ConfigurationError
 
 __all__ = ["LONGEST_AGE", "ReadYourWrites"]
 
+logger = logging.getLogger("hawkapi_sqlalchemy")
+
 LONGEST_AGE = 30.0
 """Seconds that a token may be good for at most."""
 
-_SHORTEST_SECRET = 32
-"""Bytes, as many as SHA-256 gives: a shorter key is weaker than the signature."""
+_GOOD_LENGTH = 32
+"""Bytes of a secret, as many as SHA-256 gives: a shorter key is weaker than the signature."""
+
+_RECIPE = 'make one with `python -c "import secrets; print(secrets.token_urlsafe(32))"`'
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What names a cookie (RFC 6265) and a header (RFC 9110): a token."""
@@ -38,9 +43,10 @@ class ReadYourWrites:
     not, need names of their own for the cookie and the header.
 
     Args:
-        secret: What tokens are signed with, 32 bytes or more, the same for all workers of this
-            application and for nobody else: `secrets.token_urlsafe(32)` makes one. A sequence is
-            for rotation: the last one signs, and each of them is accepted.
+        secret: What tokens are signed with, the same for all workers of this application and for
+            nobody else. It should have 32 bytes or more, as `secrets.token_urlsafe(32)` makes one:
+            start-up warns of a shorter one. A sequence is for rotation: the last one signs, and
+            each of them is accepted.
         max_age: Seconds that a token is good for, 30 at most. Replicas should lag less.
             Default 30.
         wait: Seconds that a reading session waits for a replica to catch up before it goes to
@@ -61,7 +67,7 @@ class ReadYourWrites:
         same_site: The cookie's `SameSite`: `"lax"`, `"strict"` or `"none"`. Default `"lax"`.
 
     Raises:
-        ConfigurationError: The secret is missing or short; a number is out of its range; neither
+        ConfigurationError: A secret is missing or empty; a number is out of its range; neither
             a cookie nor a header is left; a name is not one that HTTP allows; or browsers would
             refuse the cookie: `same_site="none"`, or a name that begins with `__Secure-` or
             `__Host-`, with `secure=False`. Or `bind_to` is a coroutine function.
@@ -90,11 +96,8 @@ class ReadYourWrites:
     same_site: Literal["lax", "strict", "none"] = "lax"
 
     def __post_init__(self) -> None:
-        if not self.secrets or any(len(each) < _SHORTEST_SECRET for each in self.secrets):
-            raise ConfigurationError(
-                f"read_your_writes needs a secret of {_SHORTEST_SECRET} bytes or more; "
-                "`secrets.token_urlsafe(32)` makes one"
-            )
+        if not self.secrets or not all(self.secrets):
+            raise ConfigurationError(f"read_your_writes needs a secret; {_RECIPE}")
         if not 0 < self.max_age <= LONGEST_AGE:
             raise ConfigurationError(
                 f"max_age is a number of seconds above 0, {LONGEST_AGE:g} at most, "
@@ -132,3 +135,13 @@ class ReadYourWrites:
         """The secrets as bytes, the oldest first."""
         given = [self.secret] if isinstance(self.secret, (str, bytes)) else self.secret
         return tuple(each.encode() if isinstance(each, str) else bytes(each) for each in given)
+
+    def warn_of_short_secrets(self) -> None:
+        """Log a warning if a secret is shorter than it should be."""
+        shortest = min(map(len, self.secrets))
+        if shortest < _GOOD_LENGTH:
+            logger.warning(
+                "the secret of read_your_writes has %d bytes, which may be guessed; %s",
+                shortest,
+                _RECIPE,
+            )

@@ -40,6 +40,8 @@ class Startup:
         Raises:
             DatabaseUnavailableError: The primary did not answer in time.
         """
+        if self._state.client_positions is not None:
+            self._state.client_positions.settings.warn_of_short_secrets()
         limit = self._state.startup_timeout
         if limit is None:
             return

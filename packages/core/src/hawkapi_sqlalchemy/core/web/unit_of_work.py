@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,6 +18,8 @@ from hawkapi_sqlalchemy.core.routing.split import stay_on_primary
 from hawkapi_sqlalchemy.core.session_info import session_access, session_database
 
 __all__ = ["UnitOfWork"]
+
+logger = logging.getLogger("hawkapi_sqlalchemy")
 
 
 class UnitOfWork:
@@ -109,16 +112,32 @@ class UnitOfWork:
 
     async def _commit_in_order(self, writing: list[AsyncSession]) -> None:
         committed: list[str] = []
+        cancelled: asyncio.CancelledError | None = None
         for position, session in enumerate(writing):
             name = session_database(session)
+            failure: Exception | None = None
             try:
                 await commit_session(session)
+            except asyncio.CancelledError as error:
+                cancelled = error
             except Exception as error:
                 if not committed:
                     raise
-                rest = [session_database(each) for each in writing[position + 1 :]]
-                raise PartialCommitError(committed, name, rest) from error
-            committed.append(name)
+                failure = error
+            # A cancellation that comes when a COMMIT has held waits for the others too.
+            if failure is None and (cancelled is None or not session.sync_session.in_transaction()):
+                committed.append(name)
+                continue
+            rest = [session_database(each) for each in writing[position + 1 :]]
+            partial = PartialCommitError(committed, name, rest)
+            if cancelled is None:
+                raise partial from failure
+            if committed:
+                # Nothing takes a cancellation's place.
+                logger.error("a request was cancelled: %s", partial, exc_info=failure)
+            break
+        if cancelled is not None:
+            raise cancelled
 
     async def rollback(self) -> None:
         """Roll back what is not committed, and end all sessions."""
