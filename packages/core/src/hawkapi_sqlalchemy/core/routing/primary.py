@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.routing.lag import PrimaryHistory
+from hawkapi_sqlalchemy.core.routing.odd_errors import OddErrors
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, replication_of
@@ -51,6 +52,7 @@ class Primary:
         self._tried_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._reached: Position | None = None
+        self._odd = OddErrors(f"database {engine.name!r}")
         self.answers = False
 
     @property
@@ -126,7 +128,13 @@ class Primary:
             view = await within(self._policy.probe_timeout, self._view())
         except (SQLAlchemyError, OSError):
             self.answers = False
+            self._odd.over()
             return
+        except Exception as error:  # noqa: BLE001  # the replicas' looks go on, whatever it is
+            self.answers = False
+            self._odd.note(error)
+            return
+        self._odd.over()
         self.answers = view.is_primary
         if not view.is_primary:
             # The connection leads to a server that was the primary.

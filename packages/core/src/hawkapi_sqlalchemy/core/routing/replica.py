@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.events import address_of
 from hawkapi_sqlalchemy.core.routing.condition import Condition, ReplicaState
+from hawkapi_sqlalchemy.core.routing.odd_errors import OddErrors
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.polling import Poller
 from hawkapi_sqlalchemy.core.routing.positions import Position
@@ -85,6 +86,7 @@ class Replica:
         self._lag_seconds: float | None = None
         self._lag_bytes: int | None = None
         self._is_astray = False
+        self._odd = OddErrors(f"replica {engine.name!r}")
         self._looked_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -242,10 +244,11 @@ class Replica:
             before = self.condition.state
             try:
                 await self._ask()
-            except Exception as error:
-                # Whatever a driver comes up with: who stops looking would never take it out, or in.
-                logger.exception("looking at replica %r failed", self.engine.name)
-                self.condition.not_answering(type(error).__name__)
+            except Exception as error:  # noqa: BLE001  # without looks it would never be taken out
+                self._forget_lag()
+                self.condition.not_answering(self._odd.note(error))
+            else:
+                self._odd.over()
             self._looked_at = time.monotonic()
             if self.condition.state is not before:
                 self._changed(before)
@@ -310,6 +313,10 @@ class Replica:
                     replication = replication_of(connection.dialect)
                     self.position = await replication.replayed(connection, self.position)
         except (SQLAlchemyError, OSError) as error:
+            self.connection_failed(error)
+            return None
+        except Exception as error:  # noqa: BLE001  # who waits has other servers to read from
+            self._odd.note(error)
             self.connection_failed(error)
             return None
         return self.position

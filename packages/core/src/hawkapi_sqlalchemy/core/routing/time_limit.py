@@ -25,6 +25,7 @@ async def within[T](seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
     Raises:
         TimeoutError: It was not done in time.
+        ConnectionError: It was cancelled, by nobody who has to do with the caller.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
@@ -34,6 +35,9 @@ async def within[T](seconds: float, work: Coroutine[Any, Any, T]) -> T:
         task.cancel()
         await asyncio.wait({task})
         raise
+    if task.cancelled():
+        # As it is, the caller would take it for an end of its own.
+        raise ConnectionError("the driver has cancelled it")
     if task.done():
         return task.result()
     _ending.add(task)
