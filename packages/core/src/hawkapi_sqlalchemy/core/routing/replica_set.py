@@ -91,6 +91,11 @@ class ReplicaSet:
         """Connections in use right now that no replica's engine and not the primary's counts."""
         return 0 if self._spill is None else self._spill.checked_out
 
+    @property
+    def has_stood_in(self) -> bool:
+        """Whether the primary has stood in for the replicas; `dispose` then closes connections."""
+        return self._spill is not None
+
     def replica_of(self, engine: Engine) -> Replica | None:
         """Answer the replica that an engine is."""
         return next((each for each in self._replicas if each.engine is engine), None)
