@@ -23,7 +23,7 @@ from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA, is_replica
 from hawkapi_sqlalchemy.core.retries import run_with_retries
 from hawkapi_sqlalchemy.core.routing.configured import ReplicaRouting
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
-from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
+from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 from hawkapi_sqlalchemy.core.sources import SessionSource
 
 __all__ = ["Database"]

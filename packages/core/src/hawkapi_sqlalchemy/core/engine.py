@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +19,13 @@ from hawkapi_sqlalchemy.core.events import (
     listen_to_reads,
     listen_to_transactions,
 )
+from hawkapi_sqlalchemy.core.loops import run_elsewhere
 from hawkapi_sqlalchemy.core.names import is_replica
 from hawkapi_sqlalchemy.core.session_info import session_info
 from hawkapi_sqlalchemy.core.sessions import maker_arguments, session_class, watch_manual
 
 __all__ = ["Engine", "create_engine"]
 
-_ABANDON_TIMEOUT = 5.0
 _SECOND_LOOK = 2.0
 """Seconds from a primary's demotion to the second replacement of the readers' connections."""
 
@@ -163,6 +162,7 @@ class Engine:
                 f"{self.name} probes",
                 self._policy,
                 reading=self._policy.can_autocommit(),
+                curt=True,
                 isolation_level="AUTOCOMMIT",
                 skip_autocommit_rollback=True,
                 **PROBING_POOL,
@@ -330,9 +330,7 @@ class Engine:
 
         # A loop that stands still but is open (a synchronous test client's) can be run elsewhere
         # for the moment that its sockets need to close.
-        thread = threading.Thread(target=loop.run_until_complete, args=(close_all(),), daemon=True)
-        thread.start()
-        thread.join(_ABANDON_TIMEOUT)
+        run_elsewhere(loop, close_all())
 
     async def max_connections(self) -> int | None:
         """Ask how many connections the server accepts; `None` where that means nothing."""
