@@ -215,17 +215,17 @@ def test_commits_are_observed_once_however_often_the_set_is_made_anew():
     for _ in range(3):
         database.use_replicas(ReplicaPolicy(), tokens=True, wait=0.05)
         assert list(database.replicas) == ["replica:0", "replica:1"]
-    assert len(primary._observers) == 1
+    assert len(primary._pools.observers) == 1
     database.use_replicas(ReplicaPolicy())
     assert list(database.replicas) == ["replica:0", "replica:1"]
-    assert primary._observers == []
+    assert primary._pools.observers == []
 
 
 def test_commits_are_observed_from_the_moment_when_a_replica_is_added():
     database = Database.from_configs({"primary": DatabaseConfig(PRIMARY)})
     database.use_replicas(ReplicaPolicy(), tokens=True, wait=0.05)
     database.add("replica", DatabaseConfig(REPLICAS[0]))
-    assert len(database.engines["primary"]._observers) == 1
+    assert len(database.engines["primary"]._pools.observers) == 1
 
 
 def test_a_status_tells_the_weight_and_that_nobody_has_looked_yet():
