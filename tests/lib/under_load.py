@@ -13,7 +13,7 @@ import httpx
 from asgi import DEADLINE, lifespan, until
 from dbservers.clusters import Cluster
 from hawkapi_sqlalchemy.core import Database
-from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
+from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 from replica_service.application import create_app
 from replica_service.client import Client
 from replica_service.fixtures import create_items

@@ -196,7 +196,7 @@ async def test_a_transaction_begun_by_text_reaches_no_other_session(sent: Any, a
 
 async def spoil(sent: Any, bypass: str, ask: Any) -> None:
     database, _ = sent
-    [first] = database.get()._reading.open.values()
+    [first] = database.get()._pools.reading.open.values()
     session = reading(database)
     await session.execute(text(bypass))
     await session.execute(COUNT)
@@ -204,7 +204,7 @@ async def spoil(sent: Any, bypass: str, ask: Any) -> None:
     async with database.session() as writer:
         await writer.execute(INCREMENT)
     session = reading(database)
-    [other] = database.get()._reading.open.values() or [None]
+    [other] = database.get()._pools.reading.open.values() or [None]
     assert other is not first
     assert await session.scalar(COUNT) == 1
     with pytest.raises(ReadOnlyError):

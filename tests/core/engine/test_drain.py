@@ -58,9 +58,9 @@ async def test_what_was_in_use_at_the_end_may_finish_and_is_closed_when_it_comes
     async with database.session() as session:
         await session.execute(text("UPDATE counters SET n = 1 WHERE id = 1"))
         await database.drain(0.05)
-        assert len(engine._bind.open) == 1
+        assert len(engine._pools.main.open) == 1
         await session.execute(text("UPDATE counters SET n = n + 1 WHERE id = 1"))
-    assert engine._bind.open == {}
+    assert engine._pools.main.open == {}
     gc.collect()
     assert await ask("SELECT n FROM counters WHERE id = 1") == 2
 
@@ -108,7 +108,7 @@ async def test_one_engine_that_cannot_be_disposed_does_not_stop_the_others(
     with pytest.raises(ExceptionGroup, match="could not be disposed") as caught:
         await database.dispose()
     assert [str(error) for error in caught.value.exceptions] == ["broken", "also broken"]
-    assert [len(engine._bind.open) for engine in database.engines.values()] == [0, 0, 0, 0]
+    assert [len(engine._pools.main.open) for engine in database.engines.values()] == [0, 0, 0, 0]
 
 
 async def test_disposing_twice_does_no_harm_and_the_database_can_be_used_again(
@@ -120,7 +120,7 @@ async def test_disposing_twice_does_no_harm_and_the_database_can_be_used_again(
             await session.execute(text("SELECT 1"))
         await database.dispose()
         await database.dispose()
-        assert database.get()._bind.open == {}
+        assert database.get()._pools.main.open == {}
 
 
 async def test_a_database_that_was_never_used_can_be_disposed() -> None:

@@ -60,7 +60,7 @@ async def database(wire: Wire, make_database: Any) -> AsyncIterator[Database]:
 
 
 def driver_of(database: Database) -> Any:
-    [driver] = database.get()._bind.open.values()
+    [driver] = database.get()._pools.main.open.values()
     return driver
 
 

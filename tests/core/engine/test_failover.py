@@ -12,7 +12,7 @@ from dbservers.mariadb import MariaDBServer
 from dbservers.postgresql import PostgreSQLServer
 from dbservers.replication import PostgreSQLPair
 from hawkapi_sqlalchemy.core import Database, PrimaryUnavailableError
-from hawkapi_sqlalchemy.core import engine as engine_module
+from hawkapi_sqlalchemy.core import pools as pools_module
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.ending import end_session
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of, is_retryable
@@ -160,7 +160,7 @@ async def test_readers_who_connect_in_the_moment_of_a_demotion_connect_once_more
     counters: str, make_database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old primary may have let them in, and would serve them for good."""
-    monkeypatch.setattr(engine_module, "_SECOND_LOOK", 0.2)
+    monkeypatch.setattr(pools_module, "_SECOND_LOOK", 0.2)
     database: Database = make_database(counters, ping_after_idle=600.0)
 
     async def reader() -> Any:
@@ -170,7 +170,7 @@ async def test_readers_who_connect_in_the_moment_of_a_demotion_connect_once_more
         return driver
 
     before = await reader()
-    database.get().distrust_readers()
+    database.get()._pools.distrust_readers()
     after = await reader()
     assert after is not before
     async with asyncio.timeout(20):

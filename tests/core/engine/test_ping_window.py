@@ -36,7 +36,7 @@ class Asked:
     @property
     def bind(self) -> Any:
         engine = self.database.get()
-        return engine._reading if self._access is Access.READ else engine._bind
+        return engine._pools.reading if self._access is Access.READ else engine._pools.main
 
     @property
     def driver(self) -> Any:
@@ -191,7 +191,7 @@ async def test_a_message_that_waits_in_the_socket_leads_to_one_ping_and_the_conn
         async with database.session() as session:
             await session.execute(COUNT)
     assert pings == [driver]
-    assert list(database.get()._bind.open.values()) == [driver]
+    assert list(database.get()._pools.main.open.values()) == [driver]
     await asyncio.sleep(0)
 
 
@@ -208,7 +208,7 @@ async def test_a_farewell_that_waits_in_the_socket_replaces_the_connection(
     )
     async with database.session() as session:
         await session.execute(COUNT)
-    [other] = database.get()._bind.open.values()
+    [other] = database.get()._pools.main.open.values()
     assert other is not driver
 
 

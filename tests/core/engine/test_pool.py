@@ -30,7 +30,7 @@ async def test_two_hundred_sessions_share_five_connections(
     async with asyncio.timeout(60):
         assert await asyncio.gather(*(use() for _ in range(200))) == [2] * 200
     assert busiest <= 5
-    assert len(database.get()._bind.open) <= 5
+    assert len(database.get()._pools.main.open) <= 5
     assert database.checked_out == 0
 
 

@@ -47,7 +47,7 @@ async def test_where_the_application_has_decided_otherwise_reads_use_the_ordinar
         fields = {"engine_kwargs": {"pool": given.pool}}
     engine = Database().add("primary", DatabaseConfig(counters, **fields))
     assert engine.read_engine is engine.engine
-    assert engine.prepare_reading() is None
+    assert engine._pools.reading is None
     assert engine.pools == 1
     await engine.dispose()
 

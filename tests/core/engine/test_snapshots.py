@@ -99,7 +99,7 @@ async def test_the_next_writer_on_its_connection_writes(database: Database, ask:
         assert database.checked_out == 0
         await increment(database)
     assert await ask(str(COUNT)) == 3
-    assert database.get()._bind.engine.pool._open == 1
+    assert database.get()._pools.main.engine.pool._open == 1
 
 
 @pytest.mark.dialects("postgresql", "mariadb")
@@ -140,7 +140,7 @@ async def keeps_its_level(database: Database, other: Database, *, sees_the_new: 
         async with database.session(commit=False, snapshot=True) as session:
             await session.execute(INCREMENT)
     assert await sees() is sees_the_new
-    assert database.get()._bind.engine.pool._open == 1
+    assert database.get()._pools.main.engine.pool._open == 1
 
 
 @pytest.mark.dialects("postgresql")

@@ -39,7 +39,7 @@ async def driver(database: Database) -> Any:
     """The only connection, opened."""
     async with database.session(commit=False) as session:
         await session.execute(COUNT)
-    [driver] = database.get()._bind.open.values()
+    [driver] = database.get()._pools.main.open.values()
     return driver
 
 
@@ -109,7 +109,7 @@ async def test_a_lock_that_begin_cannot_get_leaves_the_connection_to_the_next_se
     async with database.session() as session:
         await session.execute(INCREMENT)
     assert await ask("SELECT n FROM counters WHERE id = 1") == 1
-    assert len(database.get()._bind.open) == 1
+    assert len(database.get()._pools.main.open) == 1
 
 
 async def test_a_statement_whose_task_was_cancelled_in_begin_is_never_run(

@@ -47,7 +47,7 @@ async def driver(database: Database) -> Any:
     """The only connection, opened."""
     async with database.session(commit=False) as session:
         await session.execute(COUNT)
-    [driver] = database.get()._bind.open.values()
+    [driver] = database.get()._pools.main.open.values()
     return driver
 
 

@@ -345,7 +345,7 @@ async def test_a_cancelled_wait_for_another_process_does_not_block_its_task_for_
         await add(holder)
         waiter = asyncio.create_task(begin(database, asyncio.Event()))
         await until(lambda: policy._turnstile._holder is not None)
-        [left] = database.get()._bind.open.values()
+        [left] = database.get()._pools.main.open.values()
         waiter.cancel()
         await asyncio.wait([waiter])
         assert waiter.cancelled()

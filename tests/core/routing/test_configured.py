@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hawkapi import Depends, HawkAPI
@@ -214,10 +215,17 @@ def test_commits_are_observed_once_however_often_the_set_is_made_anew():
     for _ in range(3):
         database.use_replicas(ReplicaPolicy(), tokens=True, wait=0.05)
         assert list(database.replicas) == ["replica:0", "replica:1"]
-    assert len(primary._observers) == 1
+    assert len(primary._pools.observers) == 1
     database.use_replicas(ReplicaPolicy())
     assert list(database.replicas) == ["replica:0", "replica:1"]
-    assert primary._observers == []
+    assert primary._pools.observers == []
+
+
+def test_commits_are_observed_from_the_moment_when_a_replica_is_added():
+    database = Database.from_configs({"primary": DatabaseConfig(PRIMARY)})
+    database.use_replicas(ReplicaPolicy(), tokens=True, wait=0.05)
+    database.add("replica", DatabaseConfig(REPLICAS[0]))
+    assert len(database.engines["primary"]._pools.observers) == 1
 
 
 def test_a_status_tells_the_weight_and_that_nobody_has_looked_yet():
@@ -274,6 +282,22 @@ async def test_copies_of_a_file_serve_and_are_never_looked_at(copies, looks):
     assert [each.state for each in copies.replicas.values()] == [ReplicaState.UP] * 2
     assert sum(each.served for each in copies.replicas.values()) == 40
     assert min(each.served for each in copies.replicas.values()) > 0
+
+
+@pytest.mark.dialects("sqlite")
+async def test_connections_for_replicas_that_were_down_end_though_others_were_added_since(url):
+    nowhere = [f"sqlite+aiosqlite:////none/such/folder/{number}.sqlite" for number in range(2)]
+    database = configured(url, nowhere[0])
+    routing: Any = database._replication
+    async with database.session("replica", commit=False) as session:
+        assert list(await session.scalars(select(User))) == []
+        standing_in = routing.reads.replicas._spill
+        database.add("replica:1", DatabaseConfig(nowhere[1]))
+        assert len(database.replicas) == 2
+        assert database.checked_out == 1
+    assert standing_in.open_connections == 1
+    await database.dispose()
+    assert standing_in.open_connections == 0
 
 
 @pytest.mark.dialects("sqlite")

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hawkapi import testing
 from sqlalchemy import select
 
+from asgi import until
 from dbservers.clusters import Cluster
-from hawkapi_sqlalchemy.core import Database, DatabaseConfig
+from hawkapi_sqlalchemy.core import Database, DatabaseConfig, ReplicaPolicy
+from hawkapi_sqlalchemy.core.routing.replication.mariadb import MariaDBReplication
+from hawkapi_sqlalchemy.core.routing.replication.postgresql import PostgreSQLReplication
 from hawkapi_sqlalchemy.pytest.servers.waiting import wait_until
 from replica_service.application import Item, create_app
 from replica_service.settings import Settings
 from under_load import KEY, fill
 
 pytestmark = pytest.mark.dialects("postgresql", "mariadb")
+
+KINDS = {"postgresql": PostgreSQLReplication, "mariadb": MariaDBReplication}
 
 SCRIPT = """
 import asyncio, sys
@@ -62,6 +69,15 @@ async def read(database: Database) -> str | None:
         return await session.scalar(select(Item.value).where(Item.key == KEY))
 
 
+@pytest.fixture
+def nothing_is_said(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Neither asyncio nor SQLAlchemy complains; what the collector says is an error anyway."""
+    yield
+    gc.collect()
+    complaints = [each for each in caplog.records if not each.name.startswith("hawkapi")]
+    assert [each.getMessage() for each in complaints] == []
+
+
 async def others() -> set[asyncio.Task]:
     """Answer what runs beside this task."""
     return asyncio.all_tasks() - {asyncio.current_task()}
@@ -92,6 +108,68 @@ def test_a_replica_that_dies_between_two_loops_is_noticed_by_nobody(cluster: Clu
     for each in cluster.replicas:
         each.start()
     asyncio.run(database.dispose())
+
+
+@pytest.mark.usefixtures("nothing_is_said")
+def test_a_loop_that_ends_in_the_middle_of_a_look_leaves_no_connection(
+    cluster: Cluster, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`asyncio.run` cancels the look, and whatever the look is made of."""
+    kind = KINDS[dialect]
+    ask = kind.replica
+
+    async def read_and_leave() -> str | None:
+        value = await read(database)
+        under_way = asyncio.Event()
+
+        async def hang(*_: Any) -> None:
+            under_way.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(kind, "replica", hang)
+        await under_way.wait()
+        return value
+
+    database = new_database(cluster)
+    database.use_replicas(ReplicaPolicy(probe_interval=0.05))
+    for _ in range(3):
+        monkeypatch.setattr(kind, "replica", ask)
+        assert asyncio.run(read_and_leave()) == "value"
+    asyncio.run(database.dispose())
+
+
+@pytest.mark.usefixtures("nothing_is_said")
+@pytest.mark.parametrize("end", ["close", "leave", "forget"])
+def test_a_loop_that_stops_in_the_middle_of_looks_leaves_nothing(
+    end: str, cluster: Cluster
+) -> None:
+    database = new_database(cluster)
+    database.use_replicas(ReplicaPolicy(probe_interval=0.05, probe_timeout=30.0))
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(read(database)) == "value"
+    for each in cluster.replicas:
+        each.pause()
+    try:
+        # Each look has sent its statement by then.
+        reads: Any = database._replication.reads
+        looking = [each._looks for each in reads.replicas._replicas]
+        loop.run_until_complete(until(lambda: all(each.is_under_way for each in looking)))
+        loop.run_until_complete(asyncio.sleep(0.05))
+        if end == "close":
+            loop.close()
+    finally:
+        for each in cluster.replicas:
+            each.resume()
+    if end == "forget":
+        loop.close()
+        del database, reads, looking
+        gc.collect()
+        database = new_database(cluster)
+    assert asyncio.run(read(database)) == "value"
+    asyncio.run(database.dispose())
+    # What was forgotten closes its connections when it is collected.
+    gc.collect()
+    loop.close()
 
 
 def test_a_synchronous_test_client_reads_from_replicas(cluster: Cluster) -> None:

@@ -193,7 +193,7 @@ def test_another_loop_begins_anew(server):
         return await asyncio.wait_for(poller.wait(at(5), LONG), 10)
 
     asyncio.run(leave_in_the_middle())
-    poller.forget_loop()
+    poller.leave()
     assert asyncio.run(wait_there())
 
 

@@ -134,12 +134,22 @@ async def test_who_is_cancelled_while_waiting_for_a_look_does_not_end_it(
     monkeypatch.setattr(Replica, "_ask", slowly)
     clock.ahead = 1000
     impatient, patient = (asyncio.create_task(chosen(replicas)) for _ in range(2))
-    await until(lambda: all(each._looking for each in replicas._replicas))
+    await until(lambda: all(each._looks.is_under_way for each in replicas._replicas))
     impatient.cancel()
     await until(impatient.done)
     assert impatient.cancelled()
     go_on.set()
     assert await patient in NAMES[1:]
+
+
+async def test_another_loop_that_runs_at_the_same_time_is_refused(replicas, clock):
+    def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="the replicas are in use by another running event"):
+            asyncio.run(chosen(replicas))
+
+    await asyncio.to_thread(elsewhere)
+    assert replicas.engine_now(None, ()) is not None
+    assert clock.looks == []
 
 
 @pytest.fixture

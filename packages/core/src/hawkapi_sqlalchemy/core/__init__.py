@@ -25,7 +25,7 @@ from hawkapi_sqlalchemy.core.errors import (
 from hawkapi_sqlalchemy.core.health import all_healthy, database_healthy, session_healthy
 from hawkapi_sqlalchemy.core.routing.condition import ReplicaState
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
-from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
+from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 from hawkapi_sqlalchemy.core.web import (
     get_replica_session,
     get_session,

@@ -50,6 +50,8 @@ class Bind:
         name: Its name, as errors and the pool report it.
         policy: Its dialect's policy.
         reading: Its connections are made read-only.
+        curt: A connection that is given up is closed at once, without a farewell to the server that
+            somebody would have to wait for.
         **arguments: Arguments of `create_async_engine`, over those of the configuration.
 
     Attributes:
@@ -64,6 +66,7 @@ class Bind:
         policy: DialectPolicy,
         *,
         reading: bool = False,
+        curt: bool = False,
         **arguments: Any,
     ) -> None:
         self.open: dict[int, Any] = {}
@@ -79,6 +82,8 @@ class Bind:
             listen_to_liveness(sync_engine, policy, ping_after_idle=after)
         if reading:
             _make_read_only(sync_engine, policy)
+        if curt:
+            _end_curtly(sync_engine, policy)
         # Behind whatever may fail, or be cancelled, while a connection is opened: SQLAlchemy then
         # closes it without telling.
         _track(sync_engine, self.open, self._unwanted)
@@ -204,6 +209,14 @@ def _make_read_only(engine: SyncEngine, policy: DialectPolicy) -> None:
         policy.make_read_only(connection)
 
     del connect
+
+
+def _end_curtly(engine: SyncEngine, policy: DialectPolicy) -> None:
+    def terminate(dbapi_connection: Any) -> None:
+        policy.abandon(dbapi_connection.driver_connection)
+
+    # SQLAlchemy has no event in place of it, only for what comes before.
+    engine.dialect.do_terminate = terminate
 
 
 def _track(engine: SyncEngine, connections: dict[int, Any], unwanted: set[int]) -> None:

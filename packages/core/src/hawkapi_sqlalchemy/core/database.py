@@ -23,7 +23,7 @@ from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA, is_replica
 from hawkapi_sqlalchemy.core.retries import run_with_retries
 from hawkapi_sqlalchemy.core.routing.configured import ReplicaRouting
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
-from hawkapi_sqlalchemy.core.routing.replica import ReplicaStatus
+from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 from hawkapi_sqlalchemy.core.sources import SessionSource
 
 __all__ = ["Database"]
@@ -135,6 +135,8 @@ class Database:
             )
         engine = create_engine(config, name=name)
         self.engines[name] = engine
+        # At once: commits may come before the first session of a replica.
+        self._replication.refresh()
         return engine
 
     def get(self, name: str = PRIMARY) -> Engine:
@@ -303,9 +305,8 @@ class Database:
     @property
     def checked_out(self) -> int:
         """Connections in use right now, over all databases."""
-        reads = self._replication.reads
-        spilled = 0 if reads is None else reads.replicas.checked_out
-        return spilled + sum(engine.checked_out for engine in self.engines.values())
+        registered = sum(engine.checked_out for engine in self.engines.values())
+        return registered + self._replication.checked_out
 
     async def drain(
         self, timeout: float = 10.0, *, busy: Callable[[], bool] = lambda: False

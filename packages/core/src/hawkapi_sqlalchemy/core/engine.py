@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from hawkapi_sqlalchemy.core.access import OPTION, Access
-from hawkapi_sqlalchemy.core.bind import PROBING_POOL, Bind, unpooled_engine
+from hawkapi_sqlalchemy.core.bind import Bind, unpooled_engine
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.dialects import DialectPolicy, policy_for
-from hawkapi_sqlalchemy.core.events import (
-    CommitObserver,
-    listen_to_reads,
-    listen_to_transactions,
-)
+from hawkapi_sqlalchemy.core.events import CommitObserver
 from hawkapi_sqlalchemy.core.names import is_replica
+from hawkapi_sqlalchemy.core.pools import Pools
 from hawkapi_sqlalchemy.core.session_info import session_info
 from hawkapi_sqlalchemy.core.sessions import maker_arguments, session_class, watch_manual
 
 __all__ = ["Engine", "create_engine"]
-
-_ABANDON_TIMEOUT = 5.0
-_SECOND_LOOK = 2.0
-"""Seconds from a primary's demotion to the second replacement of the readers' connections."""
 
 
 class Engine:
@@ -64,23 +54,10 @@ class Engine:
         self._policy = policy or policy_for(config)
         self._policy.require_driver()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._bind = Bind(config, name, self._policy)
-        self._reading: Bind | None = None
-        self._probing: Bind | None = None
-        self._observers: list[CommitObserver] = []
-        self._second_look: asyncio.TimerHandle | None = None
-        self.engine: AsyncEngine = self._bind.engine
-        sync_engine = self.engine.sync_engine
-        this = weakref.ref(self)
-        listen_to_transactions(
-            sync_engine,
-            name,
-            self._policy,
-            on_demotion=lambda: None if (engine := this()) is None else engine.distrust_readers(),
-            observers=self._observers,
-        )
+        self._pools = Pools(config, name, self._policy)
+        self.engine: AsyncEngine = self._pools.main.engine
         # For connections that are taken from the engine itself.
-        sync_engine.update_execution_options(**self._options(Access.MANUAL))
+        self.engine.sync_engine.update_execution_options(**self._options(Access.MANUAL))
         self._bound: dict[Access, AsyncEngine] = {}
         self._makers: dict[Access, async_sessionmaker[AsyncSession]] = {}
         self.sessionmaker: async_sessionmaker[AsyncSession] = self._new_maker(Access.WRITE)
@@ -99,54 +76,17 @@ class Engine:
         connections of the application's own. What listens to `engine` (tracing, metrics, a type's
         codec) wants to listen here too.
         """
-        reading = self.prepare_reading()
+        reading = self._pools.reading
         return self.engine if reading is None else reading.engine
 
     @property
     def async_engines(self) -> list[AsyncEngine]:
         """The `AsyncEngine`s that exist by now: `engine`, and `read_engine` once it is made."""
-        return [bind.engine for bind in self._session_binds]
-
-    def prepare_reading(self) -> Bind | None:
-        """Make the pool of the read-only sessions, if they have one of their own.
-
-        Returns:
-            It and its engine; `None` where they use `engine`.
-        """
-        if self._reading is None and self._policy.can_autocommit():
-            self._reading = Bind(
-                self.config,
-                self.name,
-                self._policy,
-                reading=True,
-                isolation_level="AUTOCOMMIT",
-                skip_autocommit_rollback=True,
-            )
-            sync_engine = self._reading.engine.sync_engine
-            listen_to_reads(sync_engine, self.name)
-        return self._reading
-
-    def distrust_readers(self) -> None:
-        """Have who only reads or looks connect anew: the server is primary no more.
-
-        Once more some seconds later: in the moment of a switch-over the old primary may still let
-        in who asks for one that takes writes, and afterwards nobody would tell these connections.
-        """
-        self._distrust_readers()
-        if self._second_look is not None:
-            self._second_look.cancel()
-        loop = asyncio.get_running_loop()
-        self._second_look = loop.call_later(_SECOND_LOOK, self._distrust_readers)
-
-    def _distrust_readers(self) -> None:
-        for bind in (self._reading, self._probing):
-            if bind is not None:
-                bind.distrust()
+        return [bind.engine for bind in self._pools.of_sessions]
 
     def distrust(self) -> None:
         """Have all sessions connect anew: the server is gone, or has another role."""
-        for bind in self._binds:
-            bind.distrust()
+        self._pools.distrust()
 
     @property
     def prober(self) -> AsyncEngine:
@@ -157,17 +97,7 @@ class Engine:
         self.enter_loop()
         if "pool" in self.config.engine_kwargs:
             return self.bound(Access.READ)
-        if self._probing is None:
-            self._probing = Bind(
-                self.config,
-                f"{self.name} probes",
-                self._policy,
-                reading=self._policy.can_autocommit(),
-                isolation_level="AUTOCOMMIT",
-                skip_autocommit_rollback=True,
-                **PROBING_POOL,
-            )
-        return self._probing.engine
+        return self._pools.probing.engine
 
     def observe_commits(self, observer: CommitObserver) -> None:
         """Have somebody told of each COMMIT of a session that may write.
@@ -175,7 +105,7 @@ class Engine:
         Args:
             observer: Who.
         """
-        self._observers.append(observer)
+        self._pools.observers.append(observer)
 
     def forget_observer(self, observer: CommitObserver) -> None:
         """Tell somebody no more.
@@ -183,15 +113,7 @@ class Engine:
         Args:
             observer: Who was given to `observe_commits`.
         """
-        self._observers.remove(observer)
-
-    @property
-    def _binds(self) -> list[Bind]:
-        return [bind for bind in (self._bind, self._reading, self._probing) if bind is not None]
-
-    @property
-    def _session_binds(self) -> list[Bind]:
-        return [self._bind] if self._reading is None else [self._bind, self._reading]
+        self._pools.observers.remove(observer)
 
     def _options(self, access: Access) -> Mapping[str, Any]:
         if access is Access.SNAPSHOT:
@@ -212,7 +134,7 @@ class Engine:
         return engine
 
     def _new_bound(self, access: Access) -> AsyncEngine:
-        reading = self.prepare_reading() if access is Access.READ else None
+        reading = self._pools.reading if access is Access.READ else None
         if reading is not None:
             return reading.engine
         options = self._options(access)
@@ -224,7 +146,7 @@ class Engine:
         Args:
             access: How they may be used.
         """
-        return access is Access.READ and self.prepare_reading() is not None
+        return access is Access.READ and self._pools.reading is not None
 
     def _new_maker(self, access: Access) -> async_sessionmaker[AsyncSession]:
         info = session_info(self.name, access, autocommit=self.autocommits(access))
@@ -237,27 +159,27 @@ class Engine:
     @property
     def open_connections(self) -> int:
         """Connections that are open right now, in use or not, of all pools."""
-        return sum(len(bind.open) for bind in self._session_binds)
+        return sum(len(bind.open) for bind in self._pools.of_sessions)
 
     @property
     def checked_out(self) -> int:
         """Connections in use right now; 0 for a pool that does not count them."""
-        return sum(bind.checked_out for bind in self._session_binds)
+        return sum(bind.checked_out for bind in self._pools.of_sessions)
 
     @property
     def demand(self) -> int:
         """Connections in use right now, and sessions that wait for one."""
-        return sum(bind.demand for bind in self._session_binds)
+        return sum(bind.demand for bind in self._pools.of_sessions)
 
     @property
     def is_saturated(self) -> bool:
         """Whether a new session would have to wait for a connection."""
-        return any(bind.is_saturated for bind in self._session_binds)
+        return any(bind.is_saturated for bind in self._pools.of_sessions)
 
     @property
     def pool_limits(self) -> tuple[int, int] | None:
         """Connections that a pool keeps, and may open beyond; `None` for one without a bound."""
-        return self._bind.pool_limits
+        return self._pools.main.pool_limits
 
     @property
     def pools(self) -> int:
@@ -267,7 +189,7 @@ class Engine:
         """
         if self.only_read and Access.SNAPSHOT not in self._makers:
             return 1
-        return len(self._session_binds)
+        return len(self._pools.of_sessions)
 
     def prepare(self, access: Access) -> None:
         """Make what sessions of a kind will use, so that it is known beforehand; opens nothing.
@@ -313,26 +235,7 @@ class Engine:
                 f"database {self.name!r} is in use by another running event loop; give each loop "
                 "a Database of its own"
             )
-        self._leave(previous)
-
-    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
-        left = [connection for bind in self._binds for connection in bind.leave_loop()]
-        self._policy.loop_changed()
-        if not self._policy.loop_bound or loop.is_closed():
-            for connection in left:
-                self._policy.abandon(connection)
-            return
-
-        async def close_all() -> None:
-            for connection in left:
-                self._policy.abandon(connection)
-            await asyncio.sleep(0)
-
-        # A loop that stands still but is open (a synchronous test client's) can be run elsewhere
-        # for the moment that its sockets need to close.
-        thread = threading.Thread(target=loop.run_until_complete, args=(close_all(),), daemon=True)
-        thread.start()
-        thread.join(_ABANDON_TIMEOUT)
+        self._pools.leave_loop(previous)
 
     async def max_connections(self) -> int | None:
         """Ask how many connections the server accepts; `None` where that means nothing."""
@@ -361,7 +264,7 @@ class Engine:
 
         A probe that opened the other pool would cost a connection that nobody needs.
         """
-        return (self.prepare_reading() if self.only_read else None) or self._bind
+        return (self._pools.reading if self.only_read else None) or self._pools.main
 
     async def dispose(self) -> None:
         """Close every idle connection; those in use are closed when they come back.
@@ -372,13 +275,10 @@ class Engine:
             RuntimeError: The engine is in use by another event loop that is still running.
         """
         self.enter_loop()
-        if self._second_look is not None:
-            self._second_look.cancel()
-        async with contextlib.AsyncExitStack() as stack:
-            # Each in any case, whichever of them fails.
-            stack.callback(self._policy.close)
-            for bind in self._binds:
-                stack.push_async_callback(bind.dispose)
+        try:
+            await self._pools.dispose()
+        finally:
+            self._policy.close()
 
 
 def create_engine(config: DatabaseConfig, *, name: str = "primary") -> Engine:

@@ -72,9 +72,14 @@ async def _connect(**arguments: Any) -> Any:
         async with asyncio.timeout(arguments.get("connect_timeout")):
             await connection._connect()  # noqa: SLF001  # what `aiomysql.connect` itself calls
     except BaseException:
-        connection.close()
+        _abandon(connection)
         raise
     return connection
+
+
+def _abandon(connection: Any) -> None:
+    writer = getattr(connection, "_writer", None)
+    abandon(connection.close, getattr(writer, "transport", None))
 
 
 class MySQLPolicy(DialectPolicy):
@@ -95,8 +100,7 @@ class MySQLPolicy(DialectPolicy):
 
     def abandon(self, driver_connection: Any) -> None:
         """Close the socket without a word to the server."""
-        writer = getattr(driver_connection, "_writer", None)
-        abandon(driver_connection.close, getattr(writer, "transport", None))
+        _abandon(driver_connection)
 
     def make_read_only(self, connection: DBAPIConnection) -> None:
         """Make every transaction of the connection a read-only one, that of each statement too."""

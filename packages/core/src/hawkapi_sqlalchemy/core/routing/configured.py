@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
@@ -32,6 +33,7 @@ class ReplicaRouting:
         self._tokens = False
         self._reads: RoutedReads | None = None
         self._observed: tuple[Engine, Capture] | None = None
+        self._retired: list[ReplicaSet] = []
 
     def configure(self, policy: ReplicaPolicy, *, tokens: bool, wait: float) -> None:
         """Use the replicas otherwise from now on.
@@ -45,23 +47,46 @@ class ReplicaRouting:
         # At once: commits may come before the first session of a replica.
         self._make()
 
+    def refresh(self) -> None:
+        """Make the set anew, if other engines are registered than were before."""
+        # A comparison of identities, in C.
+        if self._known != self._engines:
+            self._make()
+
     @property
     def reads(self) -> RoutedReads | None:
         """The sessions of the replicas; `None` without any that is not the primary itself."""
-        # A comparison of identities, in C. Whoever replaces engines tells nobody.
-        if self._known != self._engines:
-            self._make()
+        # Whoever replaces engines tells nobody.
+        self.refresh()
         return self._reads
 
+    @property
+    def checked_out(self) -> int:
+        """Connections in use right now that no registered engine counts."""
+        return sum(each.checked_out for each in self._sets)
+
     async def dispose(self) -> None:
-        """Look at the replicas no more, and close what the set has opened for itself."""
-        if self._reads is not None:
-            await self._reads.replicas.dispose()
+        """Look at the replicas no more, and close what the sets have opened for themselves.
+
+        Those of earlier are among them: sessions may have been on their connections still.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            # Each in any case, whichever of them fails.
+            for each in self._sets:
+                stack.push_async_callback(each.dispose)
+            self._retired.clear()
+
+    @property
+    def _sets(self) -> list[ReplicaSet]:
+        return [*self._retired] if self._reads is None else [*self._retired, self._reads.replicas]
 
     def _make(self) -> None:
         self._known = dict(self._engines)
         if self._reads is not None:
-            self._reads.replicas.stop()
+            before = self._reads.replicas
+            before.stop()
+            if before.has_stood_in:
+                self._retired.append(before)
             self._reads = None
         if self._observed is not None:
             engine, capture = self._observed

@@ -26,8 +26,9 @@ class ReplicaPolicy:
             Default 1.
         probe_timeout: Seconds that the answer may take. Default 1.
         max_backoff: Seconds between two looks at a replica that is down, at most. They begin with
-            `probe_interval` and are doubled. A look costs one connection attempt, so that little is
-            saved by a longer pause, and a replica that is back is soon found. Default 3.
+            `probe_interval` and are doubled. Default 3: two good looks are needed before it serves
+            again, and a look at a server that refuses costs next to nothing. With ten times as much
+            a replica that was restarted within a minute would stand idle for half a minute more.
         when_all_down: Who serves when no replica does: `"primary"`, the default; `"error"`: nobody,
             which is answered 503; `"best_effort"`: a replica that answers, however far behind, and
             without one the primary.

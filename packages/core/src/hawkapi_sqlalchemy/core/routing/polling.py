@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
+from hawkapi_sqlalchemy.core.loops import background
 from hawkapi_sqlalchemy.core.routing.positions import Position
 
 __all__ = ["Poller"]
@@ -48,45 +49,40 @@ class Poller:
             return False
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
-        self._waiting[turn] = position
+        waiting = self._waiting
+        waiting[turn] = position
         self._comes.set()
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._run())
+        if self._task is None or self._task.done():
+            self._task = background(self._run)
         timer = loop.call_later(timeout, self._give_up, turn)
         try:
             return await turn
         finally:
             timer.cancel()
-            self._waiting.pop(turn, None)
+            waiting.pop(turn, None)
 
-    def forget_loop(self) -> None:
-        """Forget those who waited in an event loop that is gone."""
-        self._waiting.clear()
-        self._task = None
-
-    def stop(self) -> list[asyncio.Task[None]]:
-        """End all waiting.
+    def leave(self) -> list[asyncio.Task[None]]:
+        """Forget the event loop, and those who wait in it.
 
         Returns:
-            What is ending now.
+            What runs there still, for the caller to end: with it all waiting ends there.
         """
         task, self._task = self._task, None
-        if task is None or task.done():
-            return []
-        task.cancel()
-        return [task]
+        self._waiting, self._comes = {}, asyncio.Event()
+        return [] if task is None else [task]
 
     async def _run(self) -> None:
         polls = 0
+        waiting = self._waiting
         self._comes = comes = asyncio.Event()
         # Where it was when somebody else waited says nothing about whether it moves now.
         self._reached = None
         try:
-            while self._waiting:
+            while waiting:
                 reached = await self._poll()
                 if reached is None:
                     return
-                self._serve(reached)
+                self._serve(waiting, reached)
                 try:
                     async with asyncio.timeout(_PAUSES[min(polls, len(_PAUSES) - 1)]):
                         await comes.wait()
@@ -96,15 +92,15 @@ class Poller:
                     comes.clear()
                     polls = 0
         finally:
-            for turn in list(self._waiting):
+            for turn in list(waiting):
                 _settle(turn, has_come=False)
 
-    def _serve(self, reached: Position) -> None:
+    def _serve(self, waiting: Mapping[asyncio.Future[bool], Position], reached: Position) -> None:
         stands_still = reached == self._stuck_at
         if not stands_still:
             self._stuck_at = None
         self._reached = reached
-        for turn, position in list(self._waiting.items()):
+        for turn, position in list(waiting.items()):
             if reached.covers(position):
                 _settle(turn, has_come=True)
             elif stands_still:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.routing.lag import PrimaryHistory
+from hawkapi_sqlalchemy.core.routing.looks import Looks
+from hawkapi_sqlalchemy.core.routing.odd_errors import OddErrors
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.replication import PrimaryView, replication_of
@@ -49,8 +52,9 @@ class Primary:
         self._policy = policy
         self._look: _Look | None = None
         self._tried_at = float("-inf")
-        self._looking: asyncio.Task[None] | None = None
+        self._looks = Looks(self._ask)
         self._reached: Position | None = None
+        self._odd = OddErrors(f"database {engine.name!r}")
         self.answers = False
 
     @property
@@ -93,40 +97,31 @@ class Primary:
 
         Does not raise: one that does not answer is left as it was seen last.
         """
-        if self._looking is None:
-            if time.monotonic() - self._tried_at < self._policy.probe_interval / 2:
-                return
-            self._looking = asyncio.create_task(self._ask())
-            self._looking.add_done_callback(self._looked)
-        await asyncio.shield(self._looking)
+        since = time.monotonic() - self._tried_at
+        if self._looks.is_under_way or since >= self._policy.probe_interval / 2:
+            await self._looks.now()
 
-    def forget_loop(self) -> None:
-        """Forget a look under way in an event loop that is gone."""
-        self._looking = None
-
-    def stop(self) -> list[asyncio.Task[None]]:
-        """End a look under way.
+    def leave(self) -> list[asyncio.Task[None]]:
+        """Forget the event loop.
 
         Returns:
-            What is ending now.
+            What runs there still, for the caller to end.
         """
-        looking, self._looking = self._looking, None
-        if looking is None:
-            return []
-        looking.cancel()
-        return [looking]
-
-    def _looked(self, task: asyncio.Task[None]) -> None:
-        if self._looking is task:
-            self._looking = None
+        return self._looks.leave()
 
     async def _ask(self) -> None:
         self._tried_at = time.monotonic()
         try:
-            view = await within(self._policy.probe_timeout, self._view())
+            view = await within(self._policy.probe_timeout, self._view)
         except (SQLAlchemyError, OSError):
             self.answers = False
+            self._odd.over()
             return
+        except Exception as error:  # noqa: BLE001  # the replicas' looks go on, whatever it is
+            self.answers = False
+            self._odd.note(error)
+            return
+        self._odd.over()
         self.answers = view.is_primary
         if not view.is_primary:
             # The connection leads to a server that was the primary.
@@ -139,5 +134,5 @@ class Primary:
             self.history.add(time.monotonic(), view.position)
 
     async def _view(self) -> PrimaryView:
-        async with self.engine.prober.connect() as connection:
+        async with aclosing(await self.engine.prober.connect()) as connection:
             return await replication_of(connection.dialect).primary(connection)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import weakref
-from dataclasses import dataclass
+from contextlib import aclosing
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.events import address_of
 from hawkapi_sqlalchemy.core.routing.condition import Condition, ReplicaState
+from hawkapi_sqlalchemy.core.routing.looks import Looks
+from hawkapi_sqlalchemy.core.routing.odd_errors import OddErrors
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.polling import Poller
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.primary import Primary
+from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 from hawkapi_sqlalchemy.core.routing.replication import (
     ReplicaView,
     has_replication,
@@ -24,37 +26,9 @@ from hawkapi_sqlalchemy.core.routing.replication import (
 )
 from hawkapi_sqlalchemy.core.routing.time_limit import within
 
-__all__ = ["Replica", "ReplicaStatus"]
+__all__ = ["Replica"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaStatus:
-    """A replica at one moment, for health reports and metrics.
-
-    Attributes:
-        name: Its name in `Database.engines`.
-        state: Whether it serves; sessions are given to those that are `up`.
-        reason: Why it does not serve; `None` while it does.
-        lag_seconds: Seconds for which it has not shown what the primary has; `None` if unknown.
-        lag_bytes: Bytes of the primary's log that it has not replayed; `None` if unknown, and
-            always for MariaDB and MySQL.
-        in_flight: Connections that are in use or waited for right now, in this process.
-        served: Sessions that were given to it so far, in this process.
-        waiting: Sessions that wait for it to catch up right now, in this process.
-        weight: Its share of the sessions, compared with that of the others.
-    """
-
-    name: str
-    state: ReplicaState
-    reason: str | None
-    lag_seconds: float | None
-    lag_bytes: int | None
-    in_flight: int
-    served: int
-    waiting: int
-    weight: float
 
 
 class Replica:
@@ -85,9 +59,9 @@ class Replica:
         self._lag_seconds: float | None = None
         self._lag_bytes: int | None = None
         self._is_astray = False
+        self._odd = OddErrors(f"replica {engine.name!r}")
         self._looked_at = float("-inf")
-        self._timer: asyncio.TimerHandle | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._looks = Looks(self._look, self.condition.pause)
         self._poller = Poller(self._poll, policy.max_waiters)
 
     def __repr__(self) -> str:
@@ -186,76 +160,45 @@ class Replica:
         self.condition.connection_failed(_short(error))
         if self.condition.state is not before:
             self._changed(before)
-            if self._timer is not None:
-                self.schedule()
-
-    def schedule(self) -> None:
-        """Have it looked at in the background from now on, in the running loop."""
-        if self._timer is not None:
-            self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        # The loop must not keep alive what everybody else has dropped.
-        self._timer = loop.call_later(self.condition.pause(), _begin, weakref.ref[Replica](self))
+            self._looks.hasten()
 
     async def look(self) -> None:
         """Look at it now; who comes while somebody looks waits for the same answer.
 
         Does not raise: what was found is in `condition`.
         """
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().create_task(self._look())
-        await asyncio.shield(self._looking)
+        await self._looks.now()
 
     def begin_look(self) -> None:
-        """Look at it, without waiting for the outcome."""
-        if self._looking is None and self._can_be_asked:
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+        """Look at it from now on, without waiting for the outcome."""
+        if self._can_be_asked:
+            self._looks.begin()
 
-    def forget_loop(self) -> None:
-        """Forget what runs in an event loop that is gone."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._looking = self._timer = None
-        self._poller.forget_loop()
-
-    def stop(self) -> list[asyncio.Task[None]]:
-        """Look no more, and let nobody wait any longer.
+    def leave(self) -> list[asyncio.Task[None]]:
+        """Look no more, forget the event loop, and let nobody wait in it any longer.
 
         Returns:
-            What is ending now.
+            What runs there still, for the caller to end.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        ending = self._poller.stop()
-        if self._looking is not None:
-            # In a loop that is closed it has stopped already, and cannot be told.
-            if not self._looking.get_loop().is_closed():
-                self._looking.cancel()
-                ending.append(self._looking)
-            self._looking = None
-        return ending
+        return [*self._poller.leave(), *self._looks.leave()]
 
     async def _look(self) -> None:
+        await self._primary.look()
+        before = self.condition.state
         try:
-            await self._primary.look()
-            before = self.condition.state
-            try:
-                await self._ask()
-            except Exception as error:
-                # Whatever a driver comes up with: who stops looking would never take it out, or in.
-                logger.exception("looking at replica %r failed", self.engine.name)
-                self.condition.not_answering(type(error).__name__)
-            self._looked_at = time.monotonic()
-            if self.condition.state is not before:
-                self._changed(before)
-        finally:
-            self._looking = None
-        self.schedule()
+            await self._ask()
+        except Exception as error:  # noqa: BLE001  # without looks it would never be taken out
+            self._forget_lag()
+            self.condition.not_answering(self._odd.note(error))
+        else:
+            self._odd.over()
+        self._looked_at = time.monotonic()
+        if self.condition.state is not before:
+            self._changed(before)
 
     async def _ask(self) -> None:
         try:
-            view = await within(self._policy.probe_timeout, self._view())
+            view = await within(self._policy.probe_timeout, self._view)
         except TimeoutError:
             self._forget_lag()
             self.condition.not_answering(f"no answer within {self._policy.probe_timeout:g} s")
@@ -266,7 +209,7 @@ class Replica:
             self._judge(view)
 
     async def _view(self) -> ReplicaView:
-        async with self.engine.prober.connect() as connection:
+        async with aclosing(await self.engine.prober.connect()) as connection:
             replication = replication_of(connection.dialect)
             return await replication.replica(connection, self._primary.view)
 
@@ -306,10 +249,14 @@ class Replica:
             return None
         try:
             async with asyncio.timeout(self._policy.probe_timeout):
-                async with self.engine.prober.connect() as connection:
+                async with aclosing(await self.engine.prober.connect()) as connection:
                     replication = replication_of(connection.dialect)
                     self.position = await replication.replayed(connection, self.position)
         except (SQLAlchemyError, OSError) as error:
+            self.connection_failed(error)
+            return None
+        except Exception as error:  # noqa: BLE001  # who waits has other servers to read from
+            self._odd.note(error)
             self.connection_failed(error)
             return None
         return self.position
@@ -327,12 +274,6 @@ class Replica:
             logger.warning("replica %r at %s is taken out: %s", name, where, self.condition.reason)
         elif state is ReplicaState.DOWN and before is not ReplicaState.PROBATION:
             logger.warning("replica %r at %s is down: %s", name, where, self.condition.reason)
-
-
-def _begin(reference: weakref.ref[Replica]) -> None:
-    replica = reference()
-    if replica is not None:
-        replica.begin_look()
 
 
 def _short(error: BaseException) -> str:

@@ -10,13 +10,15 @@ from dataclasses import replace
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.errors import ReplicasUnavailableError
+from hawkapi_sqlalchemy.core.loops import leave_tasks
 from hawkapi_sqlalchemy.core.names import REPLICA
 from hawkapi_sqlalchemy.core.routing.choice import choose
 from hawkapi_sqlalchemy.core.routing.freshness import Requirement
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
 from hawkapi_sqlalchemy.core.routing.positions import Position
 from hawkapi_sqlalchemy.core.routing.primary import Primary
-from hawkapi_sqlalchemy.core.routing.replica import Replica, ReplicaStatus
+from hawkapi_sqlalchemy.core.routing.replica import Replica
+from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 
 __all__ = ["ReplicaSet"]
 
@@ -91,22 +93,34 @@ class ReplicaSet:
         """Connections in use right now that no replica's engine and not the primary's counts."""
         return 0 if self._spill is None else self._spill.checked_out
 
+    @property
+    def has_stood_in(self) -> bool:
+        """Whether the primary has stood in for the replicas; `dispose` then closes connections."""
+        return self._spill is not None
+
     def replica_of(self, engine: Engine) -> Replica | None:
         """Answer the replica that an engine is."""
         return next((each for each in self._replicas if each.engine is engine), None)
 
     def start(self) -> None:
-        """Look at the replicas in the background, from now on, in the running loop."""
+        """Look at the replicas in the background, from now on, in the running loop.
+
+        Raises:
+            RuntimeError: They are in use by another event loop that is still running.
+        """
         loop = asyncio.get_running_loop()
         if loop is self._loop:
             return
         if self._loop is not None:
-            self._primary.forget_loop()
-        for replica in self._replicas:
-            if self._loop is not None:
-                replica.forget_loop()
-            replica.begin_look()
+            if self._loop.is_running():
+                raise RuntimeError(
+                    f"the {self.name}s are in use by another running event loop; give each loop a "
+                    "Database of its own"
+                )
+            leave_tasks(self._leave())
         self._loop = loop
+        for replica in self._replicas:
+            replica.begin_look()
 
     def stop(self) -> list[asyncio.Task[None]]:
         """Look at them no more, until the next session.
@@ -115,14 +129,14 @@ class ReplicaSet:
             What is ending now, in the running loop.
         """
         loop, self._loop = self._loop, None
-        is_here = loop is not None and loop is _running_loop()
-        ending: list[asyncio.Task[None]] = []
-        for part in (self._primary, *self._replicas):
-            if is_here:
-                ending += part.stop()
-            else:
-                part.forget_loop()
-        return ending
+        left = self._leave()
+        if loop is None or loop is not _running_loop():
+            leave_tasks(left)
+            return []
+        return [task for task in left if task.cancel()]
+
+    def _leave(self) -> list[asyncio.Task[None]]:
+        return [task for part in (self._primary, *self._replicas) for task in part.leave()]
 
     async def dispose(self) -> None:
         """Stop, and close the connections on which the primary has stood in for the replicas."""

@@ -198,7 +198,7 @@ class SharedEngine(Engine):
 
     def forget_connections(self) -> None:
         """Have sessions join anew: the real connection was closed."""
-        for bind in self._binds:
+        for bind in self._pools.all:
             bind.engine.sync_engine.dispose(close=False)
 
     async def dispose(self) -> None:
