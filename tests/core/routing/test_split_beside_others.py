@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from hawkapi import Depends
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from asgi import call
@@ -52,20 +51,6 @@ async def test_beside_a_replica_session_it_is_another_one(shop, stored):
 
     assert (await call(shop, "POST", "/both")).json() == {"one": False}
     assert await stored() == ["ada"]
-
-
-async def test_the_replica_s_connection_goes_back_with_the_request(shop, request_to):
-    database = shop.state.db
-
-    async def work(session):
-        await session.scalar(COUNT)
-        assert database.checked_out == 1
-        await session.execute(insert(Author).values(name="ada"))
-        assert database.engines["primary"].checked_out == 1
-
-    for _ in range(3):
-        assert (await request_to(shop, work)).status == 200
-        assert database.checked_out == 0
 
 
 async def test_without_replicas_it_is_the_session_of_the_primary(stocked, sent, request_to, stored):

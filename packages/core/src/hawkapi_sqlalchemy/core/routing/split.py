@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import greenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
+from sqlalchemy.util.concurrency import in_greenlet
 
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
@@ -26,6 +27,9 @@ class SplitSession(RoutedSession):
     flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
     well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
     a transaction (PostgreSQL's), and the connection itself.
+
+    The replica's connection goes back to its pool before the first of them, or with the
+    transaction if a stream is still read from it. What becomes of it is no matter of the COMMIT.
     """
 
     def get_bind(
@@ -37,25 +41,27 @@ class SplitSession(RoutedSession):
             return bind
         route: Route = self.info[ROUTE]
         if not self.info.get(_WRITES):
-            if clause is None and not self._flushing and not _in_greenlet():
+            if clause is None and not self._flushing and not in_greenlet():
                 # Somebody asks for it without a statement, for the dialect's sake.
                 return route.replicas.primary.engine.sync_engine
             if not self._flushing and only_reads_surely(clause):
                 return route.bind(self)
             _begin_writing(self)
+        if in_greenlet():
+            # Here and not where it was decided, which may be outside of SQLAlchemy's greenlet.
+            route.leave(self)
         primary = route.replicas.primary
         primary.enter_loop()
         return primary.bound(Access.WRITE).sync_engine
 
-    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement; see SQLAlchemy's `Session.execute`."""
+    def _survive(self, run: Callable[..., Any], statement: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().execute(statement, *args, **kwargs)
+            return super()._survive(run, statement, *args, **kwargs)
         except TransactionRequiredError:
             if self.info.get(_WRITES):
                 raise
         _begin_writing(self)
-        return super().execute(statement, *args, **kwargs)
+        return super()._survive(run, statement, *args, **kwargs)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""
@@ -67,10 +73,6 @@ def _begin_writing(session: Any) -> None:
     session.info[_WRITES] = True
     # What is on the primary is one transaction.
     set_autocommit(session, autocommit=False)
-
-
-def _in_greenlet() -> bool:
-    return getattr(greenlet.getcurrent(), "__sqlalchemy_greenlet_provider__", False)
 
 
 def stay_on_primary(session: AsyncSession) -> None:
