@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from hawkapi import HawkAPI
-from sqlalchemy import insert
+from sqlalchemy import event, insert, select
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from asgi import until
@@ -131,3 +132,56 @@ async def test_the_replica_hears_nothing_of_a_commit(stocked, request_to, writes
 
             assert (await request_to(app, work)).status == 200
             assert not {"COMMIT", "ROLLBACK"} & set(wire.statements)
+
+
+async def test_a_connection_of_the_primary_that_is_lost_is_held_against_no_replica(
+    shop, sent, stocked, request_to, stored, caplog
+):
+    async def flush(session):
+        session.add(Author(name="ada"))
+        await session.flush()
+
+    async def write_only(session):
+        await flush(session)
+        await lose_and_read(session)
+
+    async def read_before(session):
+        await session.scalar(COUNT)
+        await flush(session)
+        await lose_and_read(session)
+
+    async def lose_and_read(session):
+        await asyncio.to_thread(stocked.primary.disconnect, stocked.database)
+        with pytest.raises(DBAPIError):
+            await session.scalar(COUNT)
+        # The transaction is gone: going on elsewhere would store a part of it.
+        with pytest.raises(PendingRollbackError):
+            await session.scalar(COUNT)
+
+    for work in (write_only, read_before):
+        assert (await request_to(shop, work, status=503)).status == 503
+    assert "taken out" not in caplog.text
+    assert await stored() == []
+
+
+async def test_its_first_statement_runs_once_more_if_the_primary_s_connection_was_lost(
+    shop, stocked, request_to, caplog
+):
+    left = 0
+
+    def lose(*_: object) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            stocked.primary.disconnect(stocked.database)
+
+    async def lock(session):
+        assert len((await session.scalars(select(Author).with_for_update())).all()) == 3
+
+    engine = shop.state.db.engines["primary"].engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lose)
+    for times, status in ((1, 200), (2, 503)):
+        left = times
+        assert (times, (await request_to(shop, lock)).status) == (times, status)
+        assert left == 0
+    assert "taken out" not in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.util.concurrency import in_greenlet
@@ -55,13 +56,26 @@ class SplitSession(RoutedSession):
         return primary.bound(Access.WRITE).sync_engine
 
     def _survive(self, run: Callable[..., Any], statement: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.info.get(_WRITES):
+            return super(RoutedSession, self)._survive(run, statement, *args, **kwargs)
+        is_first = not self.in_transaction()
         try:
             return super()._survive(run, statement, *args, **kwargs)
         except TransactionRequiredError:
             if self.info.get(_WRITES):
                 raise
-        _begin_writing(self)
-        return super()._survive(run, statement, *args, **kwargs)
+            _begin_writing(self)
+        except DBAPIError as error:
+            # On the primary it has the same chance as the first statement of any session.
+            if not (self.info.get(_WRITES) and is_first and self._may_repeat(statement, error)):
+                raise
+            self.rollback()
+            return run(statement, *args, **kwargs)
+        return super(RoutedSession, self)._survive(run, statement, *args, **kwargs)
+
+    def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
+        # What is lost after that was the primary's connection, and no replica's fault.
+        return not self.info.get(_WRITES) and super()._has_moved(statement, error, begun=begun)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""
