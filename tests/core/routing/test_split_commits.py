@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from authors import COUNT, NAMES, Author, Book
@@ -57,6 +57,25 @@ async def test_its_own_write_is_seen_by_what_it_reads_afterwards(shop, stocked, 
         assert (await session.scalars(NAMES)).all()[-1] == "ada"
 
     assert (await request_to(shop, work)).status == 200
+
+
+@pytest.mark.parametrize("way", ["refresh", "populate_existing"])
+async def test_what_a_write_depends_on_can_be_read_again_under_a_lock(
+    shop, stocked, request_to, stored, way
+):
+    async def work(session):
+        author = await session.get(Author, 1)
+        stocked.primary.execute("UPDATE authors SET name = 'new' WHERE id = 1", stocked.database)
+        if way == "refresh":
+            await session.refresh(author, with_for_update=True)
+        else:
+            locked = select(Author).where(Author.id == 1).with_for_update()
+            await session.execute(locked, execution_options={"populate_existing": True})
+        author.name += " and newer"
+
+    stocked.pause_replay()
+    assert (await request_to(shop, work)).status == 200
+    assert await stored() == ["new and newer"]
 
 
 async def test_a_savepoint_that_is_undone_leaves_the_rest(shop, sent, request_to, stored):
