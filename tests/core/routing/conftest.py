@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 from sqlalchemy.pool import NullPool
 
 from asgi import Reply, call, lifespan
-from authors import stock
+from authors import NAMES, Author, stock
 from client_tokens import SECRET
 from dbservers.clusters import Cluster
 from hawkapi_sqlalchemy.core import Database, DatabaseConfig, get_split_session
@@ -146,6 +146,22 @@ async def shop(stocked: Cluster, sent: Sent) -> AsyncIterator[HawkAPI]:
     async with application(configs(stocked)) as app:
         sent.take()
         yield app
+
+
+@pytest.fixture
+def stored(stocked: Cluster, sent: Sent) -> Callable[[], Awaitable[list[str]]]:
+    """Ask the primary which authors there are beyond those in stock."""
+
+    async def names() -> list[str]:
+        database = Database.from_configs({"primary": DatabaseConfig(stocked.primary_url)})
+        async with database.session(commit=False) as session:
+            found = await session.scalars(NAMES.where(Author.name.not_like("author%")))
+            answer = list(found)
+        await database.dispose()
+        sent.take()
+        return answer
+
+    return names
 
 
 type Work = Callable[[AsyncSession], Awaitable[object]]

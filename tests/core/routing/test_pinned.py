@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from hawkapi import Depends
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, selectinload
 
 from asgi import call
-from authors import Author, Book
+from authors import COUNT, Author, Book
 from hawkapi_sqlalchemy.core import (
     get_replica_session,
     get_session,
@@ -22,8 +22,6 @@ from hawkapi_sqlalchemy.core import (
 from routed import application, configs
 
 pytestmark = pytest.mark.dialects("postgresql", "mariadb")
-
-COUNT = select(func.count()).select_from(Author)
 
 
 async def read_in_many_ways(session: AsyncSession) -> None:

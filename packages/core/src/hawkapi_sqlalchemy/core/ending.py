@@ -20,6 +20,7 @@ from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import SessionEndedError
 from hawkapi_sqlalchemy.core.session_info import (
     ACCESS,
+    ASIDE,
     AUTOCOMMIT,
     CONNECTION,
     ENDING,
@@ -207,11 +208,12 @@ async def _invalidate(session: AsyncSession) -> None:
 
 
 def _give_up_connection(session: Session) -> None:
-    # A close that failed on the way has forgotten its connection without giving it back.
-    connection: Connection | None = session.info.get(CONNECTION)
-    if connection is not None and not connection.closed:
-        connection.invalidate()
-        connection.close()
+    # A close that failed on the way has forgotten its connections without giving them back.
+    aside: list[Connection] = session.info.get(ASIDE, [])
+    for connection in (session.info.get(CONNECTION), *aside):
+        if connection is not None and not connection.closed:
+            connection.invalidate()
+            connection.close()
 
 
 def _seal(session: AsyncSession) -> None:

@@ -12,6 +12,7 @@ from hawkapi_sqlalchemy.core.access import Access
 
 __all__ = [
     "ACCESS",
+    "ASIDE",
     "AUTOCOMMIT",
     "CONNECTION",
     "ENDING",
@@ -31,6 +32,7 @@ ACCESS = "hawkapi_access"
 AUTOCOMMIT = "hawkapi_autocommit"
 FLUSHED = "hawkapi_flushed"
 CONNECTION = "hawkapi_connection"
+ASIDE = "hawkapi_aside"
 ENDING = "hawkapi_ending"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import TextClause, event
@@ -56,27 +56,11 @@ class DatabaseSession(Session):
 
     def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement; see SQLAlchemy's `Session.execute`."""
-        if self.in_transaction():
-            return super().execute(statement, *args, **kwargs)
-        try:
-            return super().execute(statement, *args, **kwargs)
-        except DBAPIError as error:
-            if not self._may_repeat(statement, error):
-                raise
-        self.rollback()
-        return super().execute(statement, *args, **kwargs)
+        return self._survive(super().execute, statement, *args, **kwargs)
 
     def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
         """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
-        if self.in_transaction():
-            return super().scalar(statement, *args, **kwargs)
-        try:
-            return super().scalar(statement, *args, **kwargs)
-        except DBAPIError as error:
-            if not self._may_repeat(statement, error):
-                raise
-        self.rollback()
-        return super().scalar(statement, *args, **kwargs)
+        return self._survive(super().scalar, statement, *args, **kwargs)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint; see SQLAlchemy's `Session.begin_nested`.
@@ -87,6 +71,25 @@ class DatabaseSession(Session):
         if self.info.get(AUTOCOMMIT):
             raise TransactionRequiredError.of(self.info[NAME], "a savepoint")
         return super().begin_nested()
+
+    def _survive(self, run: Callable[..., Any], statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a statement, and once more if its connection was lost before anything was done.
+
+        Args:
+            run: The method that runs it.
+            statement: The statement.
+            *args: Further arguments of the method.
+            **kwargs: Likewise, by name.
+        """
+        if self.in_transaction():
+            return run(statement, *args, **kwargs)
+        try:
+            return run(statement, *args, **kwargs)
+        except DBAPIError as error:
+            if not self._may_repeat(statement, error):
+                raise
+        self.rollback()
+        return run(statement, *args, **kwargs)
 
     def _may_repeat(self, statement: Any, error: DBAPIError) -> bool:
         return (

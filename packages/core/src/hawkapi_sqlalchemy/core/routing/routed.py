@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
 from sqlalchemy.engine import Engine as SyncEngine
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,8 +17,10 @@ from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.errors import CannotConnectError
 from hawkapi_sqlalchemy.core.faults import Fault, fault_of
+from hawkapi_sqlalchemy.core.routing.apart import give_back_all, spare_commit, take_out
 from hawkapi_sqlalchemy.core.routing.freshness import Requirement, current_freshness
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
+from hawkapi_sqlalchemy.core.routing.streams import is_open, stream_of
 from hawkapi_sqlalchemy.core.session_info import (
     autocommits,
     has_begun,
@@ -55,14 +59,26 @@ class Route:
 
     Attributes:
         engine: The database that was chosen; `None` before the first statement.
+        reader: What its statements go to, until they go elsewhere.
     """
 
-    __slots__ = ("_pin", "_requirement", "_tried", "access", "engine", "replicas")
+    __slots__ = (
+        "_pin",
+        "_requirement",
+        "_streams",
+        "_tried",
+        "access",
+        "engine",
+        "reader",
+        "replicas",
+    )
 
     def __init__(self, replicas: ReplicaSet, access: Access) -> None:
         self.replicas = replicas
         self.access = access
         self.engine: Engine | None = None
+        self.reader: SyncEngine | None = None
+        self._streams: list[Any] = []
         self._tried: list[Engine] = []
         self._pin = _Pin()
         self._requirement: Requirement | None = None
@@ -107,14 +123,40 @@ class Route:
             self._requirement = requirement
         assert self.engine is not None  # noqa: S101  # chosen above
         self.engine.enter_loop()
-        return self.engine.bound(self.access).sync_engine
+        self.reader = self.engine.bound(self.access).sync_engine
+        return self.reader
 
-    def has_failed(self, error: BaseException) -> None:
+    def leave(self, session: Session) -> None:
+        """Read there no more: give the connection back, in whatever state it is.
+
+        One with a stream that was not read to its end is kept until the transaction's.
+
+        Args:
+            session: The session. In SQLAlchemy's greenlet.
+        """
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            take_out(session, reader, in_use=any(is_open(each) for each in self._streams))
+            self._streams.clear()
+
+    def has_answered(self, result: Any) -> None:
+        """Note what was answered, if there is more of it to come.
+
+        Args:
+            result: What a statement of the session's has returned.
+        """
+        stream = stream_of(result)
+        if stream is not None:
+            self._streams.append(stream)
+
+    def has_failed(self, error: BaseException, session: Session) -> None:
         """Choose anew at the next statement, and another one.
 
         Args:
             error: What was raised.
+            session: The session.
         """
+        self.leave(session)
         if self.engine is None:
             return
         self._tried.append(self.engine)
@@ -155,6 +197,8 @@ class Route:
     def _take(self, engine: Engine, session: Session) -> None:
         if self.engine is None:
             self._pin.readers += 1
+        elif engine is not self.engine:
+            self.leave(session)
         self.engine = self._pin.engine = engine
         set_autocommit(session, autocommit=engine.autocommits(self.access))
 
@@ -206,26 +250,6 @@ class RoutedSession(DatabaseSession):
         route: Route = self.info[ROUTE]
         return route.bind(self)
 
-    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement; see SQLAlchemy's `Session.execute`."""
-        while True:
-            begun = self.in_transaction()
-            try:
-                return super(DatabaseSession, self).execute(statement, *args, **kwargs)
-            except DBAPIError as error:
-                if not self._has_moved(statement, error, begun=begun):
-                    raise
-
-    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
-        while True:
-            begun = self.in_transaction()
-            try:
-                return super(DatabaseSession, self).scalar(statement, *args, **kwargs)
-            except DBAPIError as error:
-                if not self._has_moved(statement, error, begun=begun):
-                    raise
-
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint; see SQLAlchemy's `Session.begin_nested`.
 
@@ -235,6 +259,18 @@ class RoutedSession(DatabaseSession):
         # Whether they do depends on the database, which must be known by now.
         self.get_bind()
         return super().begin_nested()
+
+    def _survive(self, run: Callable[..., Any], statement: Any, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            begun = self.in_transaction()
+            try:
+                result = run(statement, *args, **kwargs)
+            except DBAPIError as error:
+                if not self._has_moved(statement, error, begun=begun):
+                    raise
+            else:
+                self.info[ROUTE].has_answered(result)
+                return result
 
     def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
         """Make another database the session's, if its statement may run there instead."""
@@ -246,12 +282,12 @@ class RoutedSession(DatabaseSession):
         if not (lost or conflict) or is_ending(self) or not only_reads(self, statement):
             return False
         if lost:
-            route.has_failed(error)
+            route.has_failed(error, self)
         if begun:
             if not was_on_replica or not autocommits(self):
                 return False
             # It stands for itself here, so it may stand for itself elsewhere. The transaction that
-            # SQLAlchemy has open around it is a shell, and goes on beside the lost connection.
+            # SQLAlchemy has open around it is a shell, and goes on without the connection.
             route.move_to_primary(self)
             return True
         if not route.may_try_again or not may_begin_again(self):
@@ -260,3 +296,16 @@ class RoutedSession(DatabaseSession):
             route.move_to_primary(self)
         self.rollback()
         return True
+
+
+@event.listens_for(RoutedSession, "after_begin")
+def _spare_commit(session: Session, transaction: SessionTransaction, begun: Connection) -> None:
+    route: Route = session.info[ROUTE]
+    if begun.engine is route.reader:
+        spare_commit(transaction, begun)
+
+
+@event.listens_for(RoutedSession, "after_transaction_end")
+def _give_back(session: Session, ended: SessionTransaction) -> None:
+    if ended.parent is None:
+        give_back_all(session)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.util.concurrency import in_greenlet
@@ -27,6 +29,9 @@ class SplitSession(RoutedSession):
     well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
     a transaction (PostgreSQL's), and the connection itself. What the replica refuses as a write all
     the same runs on the primary.
+
+    The replica's connection goes back to its pool before the first of them, or with the
+    transaction if a stream is still read from it. What becomes of it is no matter of the COMMIT.
     """
 
     def get_bind(
@@ -44,29 +49,34 @@ class SplitSession(RoutedSession):
             if not self._flushing and _only_reads(clause, route):
                 return route.bind(self)
             _begin_writing(self)
+        if in_greenlet():
+            # Here and not where it was decided, which may be outside of SQLAlchemy's greenlet.
+            route.leave(self)
         primary = route.replicas.primary
         primary.enter_loop()
         return primary.bound(Access.WRITE).sync_engine
 
-    def execute(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement; see SQLAlchemy's `Session.execute`."""
+    def _survive(self, run: Callable[..., Any], statement: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.info.get(_WRITES):
+            return super(RoutedSession, self)._survive(run, statement, *args, **kwargs)
+        is_first = not self.in_transaction()
         try:
-            return super().execute(statement, *args, **kwargs)
+            return super()._survive(run, statement, *args, **kwargs)
         except (ReadOnlyError, TransactionRequiredError):
             if not self._may_begin_writing():
                 raise
-        _begin_writing(self)
-        return super().execute(statement, *args, **kwargs)
+            _begin_writing(self)
+        except DBAPIError as error:
+            # On the primary it has the same chance as the first statement of any session.
+            if not (self.info.get(_WRITES) and is_first and self._may_repeat(statement, error)):
+                raise
+            self.rollback()
+            return run(statement, *args, **kwargs)
+        return super(RoutedSession, self)._survive(run, statement, *args, **kwargs)
 
-    def scalar(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
-        """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
-        try:
-            return super().scalar(statement, *args, **kwargs)
-        except (ReadOnlyError, TransactionRequiredError):
-            if not self._may_begin_writing():
-                raise
-        _begin_writing(self)
-        return super().scalar(statement, *args, **kwargs)
+    def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
+        # What is lost after that was the primary's connection, and no replica's fault.
+        return not self.info.get(_WRITES) and super()._has_moved(statement, error, begun=begun)
 
     def _may_begin_writing(self) -> bool:
         """Tell whether the statement that was refused may run on the primary, as the first there.
