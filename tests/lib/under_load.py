@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
+import pytest
 
 from asgi import DEADLINE, lifespan, until
 from dbservers.clusters import Cluster
@@ -54,11 +55,17 @@ class Service:
 
     async def until_up(self, *which: int, deadline: float = DEADLINE) -> None:
         """Wait until replicas serve."""
-        await until(lambda: all(self.status(each).state == "up" for each in which), deadline)
+        await self._until_all("up", which, deadline)
 
     async def until_down(self, *which: int, deadline: float = DEADLINE) -> None:
         """Wait until replicas are known not to serve."""
-        await until(lambda: all(self.status(each).state == "down" for each in which), deadline)
+        await self._until_all("down", which, deadline)
+
+    async def _until_all(self, state: str, which: tuple[int, ...], deadline: float) -> None:
+        try:
+            await until(lambda: all(self.status(each).state == state for each in which), deadline)
+        except TimeoutError:
+            pytest.fail(f"not all of {which} are {state}: {self.database.replicas}")
 
     @contextlib.asynccontextmanager
     async def load(self) -> AsyncIterator[Load]:
@@ -105,7 +112,8 @@ class Load:
                 self._latest.append(port)
             else:
                 self.failures.append(f"{response.status_code}: {response.text}")
-            await asyncio.sleep(0.005)
+            # A busy process answers late, and what is late is not tested here.
+            await asyncio.sleep(0.05)
 
     async def until_served_by(self, *ports: int, deadline: float = DEADLINE) -> None:
         """Wait until many answers in a row have come from these servers, and from each of them."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.util import await_only
 
 from asgi import until
 from dbservers.clusters import Cluster
@@ -103,3 +105,20 @@ async def test_a_replica_whose_replay_stands_still_is_left_and_the_reason_told(
         assert service.status(1).reason is None
         await load.until_served_by(*both)
     assert load.failures == []
+
+
+async def test_a_replica_whose_connections_open_slowly_serves_all_the_same(
+    spare_cluster: Cluster,
+) -> None:
+    def delay(*_: object) -> None:
+        await_only(asyncio.sleep(0.3))
+
+    async with running(spare_cluster, policy=IMPATIENT | {"probe_timeout": 0.15}) as service:
+        await service.until_up(0)
+        replica = service.database.get("replica:0")
+        event.listen(replica.prober.sync_engine, "connect", delay)
+
+        await asyncio.to_thread(spare_cluster.replicas[0].kill)
+        await service.until_down(0)
+        await asyncio.to_thread(spare_cluster.replicas[0].start)
+        await service.until_up(0)

@@ -24,7 +24,8 @@ class ReplicaPolicy:
             8 MiB.
         probe_interval: Seconds between two looks at a replica that serves, give or take a tenth.
             Default 1.
-        probe_timeout: Seconds that the answer may take. Default 1.
+        probe_timeout: Seconds that the answer may take, a connection included that has to be opened
+            for it. Five times as many for a replica that is down: nobody waits for it. Default 1.
         max_backoff: Seconds between two looks at a replica that is down, at most. They begin with
             `probe_interval` and are doubled. Default 3: two good looks are needed before it serves
             again, and a look at a server that refuses costs next to nothing. With ten times as much

@@ -30,6 +30,9 @@ __all__ = ["Replica"]
 
 logger = logging.getLogger("hawkapi_sqlalchemy")
 
+_PATIENCE = 5
+"""How many times as long a replica that is down may take to answer."""
+
 
 class Replica:
     """A replica of a set.
@@ -145,7 +148,7 @@ class Replica:
             return False
         longest = 3 * self._policy.probe_interval + 2 * self._policy.probe_timeout
         if self.condition.state is ReplicaState.DOWN:
-            longest += self._policy.max_backoff
+            longest += self._policy.max_backoff + _PATIENCE * self._policy.probe_timeout
         return now - self._looked_at > longest
 
     def connection_failed(self, error: BaseException) -> None:
@@ -197,11 +200,16 @@ class Replica:
             self._changed(before)
 
     async def _ask(self) -> None:
+        limit = self._policy.probe_timeout
+        if self.is_down:
+            # Nobody waits for this look, and it needs a new connection: many round trips, which
+            # take long in a process that has much to do.
+            limit *= _PATIENCE
         try:
-            view = await within(self._policy.probe_timeout, self._view)
+            view = await within(limit, self._view)
         except TimeoutError:
             self._forget_lag()
-            self.condition.not_answering(f"no answer within {self._policy.probe_timeout:g} s")
+            self.condition.not_answering(f"no answer within {limit:g} s")
         except (SQLAlchemyError, OSError) as error:
             self._forget_lag()
             self.condition.not_answering(_short(error))
