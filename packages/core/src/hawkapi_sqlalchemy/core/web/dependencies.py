@@ -143,7 +143,8 @@ def get_split_session(
     the first flush, the first statement that stores or locks something, or the first that might: a
     `SELECT` with a part written as text, or with a function that is not well-known. From then on
     all go to the primary, in one transaction, which is committed as that of `get_session` is. What
-    the replica refuses as a write all the same is done there too. Who asks for both sessions in one request gets one, on the primary.
+    the replica refuses as a write all the same is done there too. Who asks for both sessions in one
+    request gets one, on the primary.
 
     What was read before the first write is the replica's state, which may be older than the
     primary's: read again with `with_for_update()` what a write depends on, or have a version
