@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import event
@@ -27,7 +27,7 @@ from hawkapi_sqlalchemy.core.session_info import (
     is_ending,
     set_autocommit,
 )
-from hawkapi_sqlalchemy.core.sessions import DatabaseSession, may_begin_again, only_reads
+from hawkapi_sqlalchemy.core.sessions import DatabaseSession, only_reads
 
 __all__ = ["ROUTE", "Route", "RoutedSession", "read_together", "route_of"]
 
@@ -88,11 +88,6 @@ class Route:
         """Whether the database that was chosen is a replica."""
         return self.engine is not None and self.replicas.replica_of(self.engine) is not None
 
-    @property
-    def may_try_again(self) -> bool:
-        """Whether somebody is left who might serve, or has not been asked twice."""
-        return len(self._tried) <= len(self.replicas.engines) + 1
-
     def bind(self, session: Session) -> SyncEngine:
         """Answer what the session works on, and choose it first where that is still to be done.
 
@@ -149,24 +144,41 @@ class Route:
         if stream is not None:
             self._streams.append(stream)
 
-    def has_failed(self, error: BaseException, session: Session) -> None:
-        """Choose anew at the next statement, and another one.
+    def blame(self, error: BaseException) -> None:
+        """Have the replica looked at, if it is one that was read from.
 
         Args:
             error: What was raised.
-            session: The session.
         """
-        self.leave(session)
-        if self.engine is None:
-            return
-        self._tried.append(self.engine)
-        replica = self.replicas.replica_of(self.engine)
+        replica = None if self.engine is None else self.replicas.replica_of(self.engine)
         if replica is not None:
             replica.connection_failed(error)
+
+    def has_failed(self, error: BaseException, session: Session) -> bool:
+        """Give the connection up. If it was a replica's, choose anew at the next statement.
+
+        Args:
+            error: What was raised.
+            session: The session. In SQLAlchemy's greenlet.
+
+        Returns:
+            Whether a statement may run again. On the primary it may once: that a connection of its
+            pool was lost says little of the server, and that none could be opened says enough.
+        """
+        self.leave(session)
+        engine = self.engine
+        if engine is None:
+            return False
+        self.blame(error)
+        has_failed_before = engine in self._tried
+        self._tried.append(engine)
+        if not self.is_on_replica:
+            return not (has_failed_before or isinstance(error, CannotConnectError))
         self.engine = None
         self._pin.readers -= 1
         if self._pin.readers == 0:
             self._pin.engine = None
+        return len(self._tried) <= len(self.replicas.engines) + 1
 
     def move_to_primary(self, session: Session) -> None:
         """Read from the primary from now on.
@@ -261,8 +273,12 @@ class RoutedSession(DatabaseSession):
         return super().begin_nested()
 
     def _survive(self, run: Callable[..., Any], statement: Any, *args: Any, **kwargs: Any) -> Any:
+        arguments: Mapping[str, Any] = kwargs.get("bind_arguments") or {}
+        if arguments.get("bind") is not None:
+            # What the caller has chosen is none of the route's.
+            return super()._survive(run, statement, *args, **kwargs)
         while True:
-            begun = self.in_transaction()
+            begun = has_begun(self)
             try:
                 result = run(statement, *args, **kwargs)
             except DBAPIError as error:
@@ -273,7 +289,11 @@ class RoutedSession(DatabaseSession):
                 return result
 
     def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
-        """Make another database the session's, if its statement may run there instead."""
+        """Make another connection the session's, if its statement may run there instead.
+
+        The transaction that SQLAlchemy has open around the statement goes on: nothing was done in
+        it that was lost with the connection.
+        """
         route: Route = self.info[ROUTE]
         was_on_replica = route.is_on_replica
         lost = error.connection_invalidated or isinstance(error, CannotConnectError)
@@ -281,21 +301,16 @@ class RoutedSession(DatabaseSession):
         conflict = was_on_replica and fault_of(error) is Fault.SERIALIZATION
         if not (lost or conflict) or is_ending(self) or not only_reads(self, statement):
             return False
-        if lost:
-            route.has_failed(error, self)
-        if begun:
-            if not was_on_replica or not autocommits(self):
-                return False
-            # It stands for itself here, so it may stand for itself elsewhere. The transaction that
-            # SQLAlchemy has open around it is a shell, and goes on without the connection.
+        if begun and not autocommits(self):
+            if lost:
+                route.blame(error)
+            return False
+        may_run_again = not lost or route.has_failed(error, self)
+        if was_on_replica and (conflict or begun or self.identity_map):
+            # Another replica may be behind what was read before.
             route.move_to_primary(self)
             return True
-        if not route.may_try_again or not may_begin_again(self):
-            return False
-        if conflict:
-            route.move_to_primary(self)
-        self.rollback()
-        return True
+        return may_run_again
 
 
 @event.listens_for(RoutedSession, "after_begin")
