@@ -74,6 +74,43 @@ async def test_two_sessions_of_a_request_read_from_one_replica(shop, sent, other
         sent.take()
 
 
+@pytest.mark.parametrize("lost", [get_split_session, get_replica_session])
+async def test_where_one_has_to_move_the_others_follow_unless_in_a_snapshot(
+    shop, sent, stocked, dialect, lost
+):
+    split, replica, snapshot = (
+        get_split_session,
+        get_replica_session,
+        session_for("replica", commit=False, snapshot=True),
+    )
+    end = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL CONNECTION {}"}
+
+    def end_connection(session: AsyncSession) -> None:
+        (name,) = sent.servers
+        driver = session.info["hawkapi_connection"].connection.driver_connection
+        own = driver.get_server_pid() if dialect == "postgresql" else driver.thread_id()
+        stocked.replicas[int(name[-1])].execute(end[dialect].format(own))
+
+    @shop.get("/three")
+    async def three(
+        one: AsyncSession = Depends(split),
+        two: AsyncSession = Depends(replica),
+        three: AsyncSession = Depends(snapshot),
+    ) -> dict:
+        for session in (one, two, three):
+            await session.scalar(COUNT)
+        moved, follows = (one, two) if lost is split else (two, one)
+        await asyncio.to_thread(end_connection, moved)
+        assert set(sent.take()) == {"replica"}
+        for session in (moved, follows, three, follows, moved):
+            assert await session.scalar(COUNT) == 3
+        # It was tried where it was lost first.
+        return {"servers": sent.take()}
+
+    expected = ["replica", "primary", "primary", "replica", "primary", "primary"]
+    assert (await call(shop, "GET", "/three")).json() == {"servers": expected}
+
+
 @pytest.mark.parametrize("concurrency", [1, 12])
 async def test_requests_are_spread_by_weight(stocked, concurrency):
     requests = 600

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.engine import Engine
@@ -111,11 +112,8 @@ class Route:
                     return self.replicas.engines[0].bound(self.access).sync_engine
             self._take(engine, session)
             self._requirement = requirement
-        elif requirement != self._requirement and not self._is_in_snapshot(session):
-            if not self._shows(self.engine, requirement):
-                # The request itself has written meanwhile. The primary is behind nobody.
-                self._take(self.replicas.primary, session)
-            self._requirement = requirement
+        elif requirement != self._requirement or self._pin.engine is not self.engine:
+            self._keep_up(self.engine, requirement, session)
         assert self.engine is not None  # noqa: S101  # chosen above
         self.engine.enter_loop()
         self.reader = self.engine.bound(self.access).sync_engine
@@ -213,6 +211,20 @@ class Route:
             self.leave(session)
         self.engine = self._pin.engine = engine
         set_autocommit(session, autocommit=engine.autocommits(self.access))
+
+    def _keep_up(self, engine: Engine, requirement: Requirement | None, session: Session) -> None:
+        """Move to the primary, which is behind nobody, if the request has seen more by now.
+
+        It may have written something itself, or another of its sessions has moved there.
+        """
+        # Outside of the greenlet somebody asks for the bind, for the dialect's sake.
+        if not in_greenlet() or self._is_in_snapshot(session):
+            return
+        if self.is_on_replica and (
+            self._pin.engine is not engine or not self._shows(engine, requirement)
+        ):
+            self._take(self.replicas.primary, session)
+        self._requirement = requirement
 
     def _is_in_snapshot(self, session: Session) -> bool:
         return self.access is Access.SNAPSHOT and has_begun(session)
