@@ -83,6 +83,25 @@ async def test_the_first_of_a_session_runs_elsewhere_however_the_session_was_beg
             assert await session.scalar(COUNT) == 3
 
 
+WAYS = {
+    "execute": lambda session: session.execute(COUNT).scalar(),
+    "scalar": lambda session: session.scalar(COUNT),
+    "scalars": lambda session: session.scalars(COUNT).one(),
+    "query": lambda session: session.query(Author).count(),
+}
+
+
+@pytest.mark.parametrize("name", ["replica", "primary"])
+async def test_whatever_way_the_synchronous_session_below_was_asked(
+    stocked: Cluster, name: str
+) -> None:
+    async with replicated(stocked) as database:
+        for way, ask in WAYS.items():
+            async with database.session(name, commit=False) as session:
+                with losing(stocked):
+                    assert (way, await session.run_sync(ask)) == (way, 3)
+
+
 async def test_objects_that_were_read_before_are_no_reason_to_fail(
     stocked: Cluster, sent: Sent
 ) -> None:
