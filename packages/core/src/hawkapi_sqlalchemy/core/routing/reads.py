@@ -11,7 +11,8 @@ from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.engine import Engine
 from hawkapi_sqlalchemy.core.errors import ConfigurationError
 from hawkapi_sqlalchemy.core.routing.replica_set import ReplicaSet
-from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession
+from hawkapi_sqlalchemy.core.routing.route import ROUTE, Route
+from hawkapi_sqlalchemy.core.routing.routed import RoutedSession
 from hawkapi_sqlalchemy.core.routing.split import SplitSession
 from hawkapi_sqlalchemy.core.session_info import session_info
 from hawkapi_sqlalchemy.core.sessions import maker_arguments

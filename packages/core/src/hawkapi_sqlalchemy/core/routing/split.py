@@ -13,7 +13,8 @@ from sqlalchemy.util.concurrency import in_greenlet
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
-from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
+from hawkapi_sqlalchemy.core.routing.route import ROUTE, Route, route_of
+from hawkapi_sqlalchemy.core.routing.routed import RoutedSession
 from hawkapi_sqlalchemy.core.session_info import set_autocommit
 
 __all__ = ["SplitSession", "stay_on_primary"]
