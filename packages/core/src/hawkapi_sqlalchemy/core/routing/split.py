@@ -11,7 +11,7 @@ from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.util.concurrency import in_greenlet
 
 from hawkapi_sqlalchemy.core.access import Access
-from hawkapi_sqlalchemy.core.errors import TransactionRequiredError
+from hawkapi_sqlalchemy.core.errors import ReadOnlyError, TransactionRequiredError
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
 from hawkapi_sqlalchemy.core.routing.route import ROUTE, Route, route_of
 from hawkapi_sqlalchemy.core.routing.routed import RoutedSession
@@ -28,7 +28,7 @@ class SplitSession(RoutedSession):
     From the first write on, and from all that might be one, everything goes to the primary: a
     flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
     well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
-    a transaction (PostgreSQL's), and the connection itself.
+    a transaction (PostgreSQL's), whatever else the replica refuses, and the connection itself.
 
     The replica's connection goes back to its pool before the first of them, or with the
     transaction if a stream is still read from it. What becomes of it is no matter of the COMMIT.
@@ -62,9 +62,10 @@ class SplitSession(RoutedSession):
         is_first = not self.in_transaction()
         try:
             return super()._survive(run, statement, *args, **kwargs)
-        except TransactionRequiredError:
+        except (TransactionRequiredError, ReadOnlyError):
             if self.info.get(_WRITES):
                 raise
+            # The replica has refused it, and so has done nothing.
             _begin_writing(self)
         except DBAPIError as error:
             # On the primary it has the same chance as the first statement of any session.
