@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import insert, select
 
@@ -94,6 +96,22 @@ async def test_a_stream_keeps_it_until_the_end(stocked, request_to, stored, auto
             assert await stored() == written
             assert in_use.pop() == number
             assert database.checked_out == 0
+
+
+@pytest.mark.dialects("mariadb")
+async def test_what_was_kept_goes_back_too_if_the_transaction_cannot_be_rolled_back(
+    shop, stocked, request_to, stored
+):
+    async def work(session):
+        await anext(await session.stream_scalars(ONE_BY_ONE))
+        await session.execute(ADA)
+        assert shop.state.db.checked_out == 2
+        await asyncio.to_thread(stocked.primary.disconnect, stocked.database)
+        raise KeyError
+
+    assert (await request_to(shop, work)).status == 500
+    assert shop.state.db.checked_out == 0
+    assert await stored() == []
 
 
 @pytest.mark.dialects("postgresql")

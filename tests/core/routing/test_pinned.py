@@ -6,19 +6,23 @@ import asyncio
 from typing import Any
 
 import pytest
-from hawkapi import Depends
+from hawkapi import Depends, HawkAPI
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, selectinload
 
 from asgi import call
 from authors import COUNT, Author, Book
 from hawkapi_sqlalchemy.core import (
+    ConfigurationError,
+    DatabaseConfig,
     get_replica_session,
     get_session,
     get_split_session,
+    init_database,
     session_for,
 )
+from hawkapi_sqlalchemy.core.access import Access
 from routed import application, configs
 
 pytestmark = pytest.mark.dialects("postgresql", "mariadb")
@@ -72,6 +76,43 @@ async def test_two_sessions_of_a_request_read_from_one_replica(shop, sent, other
         assert (await call(shop, "GET", "/both")).json() == {"one": False}
         assert len(sent.servers) == 1
         sent.take()
+
+
+@pytest.mark.parametrize("lost", [get_split_session, get_replica_session])
+async def test_where_one_has_to_move_the_others_follow_unless_in_a_snapshot(
+    shop, sent, stocked, dialect, lost
+):
+    split, replica, snapshot = (
+        get_split_session,
+        get_replica_session,
+        session_for("replica", commit=False, snapshot=True),
+    )
+    end = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL CONNECTION {}"}
+
+    def end_connection(session: AsyncSession) -> None:
+        (name,) = sent.servers
+        driver = session.info["hawkapi_connection"].connection.driver_connection
+        own = driver.get_server_pid() if dialect == "postgresql" else driver.thread_id()
+        stocked.replicas[int(name[-1])].execute(end[dialect].format(own))
+
+    @shop.get("/three")
+    async def three(
+        one: AsyncSession = Depends(split),
+        two: AsyncSession = Depends(replica),
+        three: AsyncSession = Depends(snapshot),
+    ) -> dict:
+        for session in (one, two, three):
+            await session.scalar(COUNT)
+        moved, follows = (one, two) if lost is split else (two, one)
+        await asyncio.to_thread(end_connection, moved)
+        assert set(sent.take()) == {"replica"}
+        for session in (moved, follows, three, follows, moved):
+            assert await session.scalar(COUNT) == 3
+        # It was tried where it was lost first.
+        return {"servers": sent.take()}
+
+    expected = ["replica", "primary", "primary", "replica", "primary", "primary"]
+    assert (await call(shop, "GET", "/three")).json() == {"servers": expected}
 
 
 @pytest.mark.parametrize("concurrency", [1, 12])
@@ -138,6 +179,37 @@ async def test_classes_of_the_application_s_own_are_routed(stocked, sent, reques
         sent.take()
         async with app.state.db.session(commit=False) as session:
             assert await session.scalar(COUNT) == 6
+
+
+class Choosing(Session):
+    """One that chooses by itself what it works on."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Any:
+        return super().get_bind(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"sync_session_class": Choosing},
+        {"binds": {Author: create_async_engine("sqlite+aiosqlite://")}},
+    ],
+    ids=["get_bind", "binds"],
+)
+async def test_sessions_with_a_choice_of_their_own_are_refused_where_it_would_not_be_heeded(
+    own,
+) -> None:
+    url = "sqlite+aiosqlite:///{}.db"
+    plain = DatabaseConfig(url.format("one"))
+    choosing = DatabaseConfig(url.format("other"), session_kwargs=own)
+    with pytest.raises(ConfigurationError, match=r"get_bind|binds"):
+        init_database(HawkAPI(), databases={"primary": plain, "replica": choosing})
+    # Sessions of the primary alone are its own affair.
+    database = init_database(HawkAPI(), databases={"primary": choosing, "replica": plain})
+    database.open("replica", access=Access.READ)
+    database.open()
+    with pytest.raises(ConfigurationError, match=r"get_bind|binds"):
+        database.open_split()
 
 
 async def test_options_of_the_application_s_sessions_hold_for_routed_ones(

@@ -192,6 +192,26 @@ async def test_an_error_names_the_replicas_as_sessions_ask_for_them(shop, reques
     assert (await request_to(shop, work, get_replica_session)).status == 200
 
 
+async def test_what_was_taken_for_a_read_and_is_refused_runs_on_the_primary(
+    shop, stocked, sent, request_to, dialect
+):
+    stocked.primary.execute("CREATE SEQUENCE numbers", stocked.database)
+    if dialect == "postgresql":
+        stocked.primary.execute("GRANT USAGE ON SEQUENCE numbers TO PUBLIC", stocked.database)
+    stocked.wait_for_catch_up()
+    number = "nextval('numbers')" if dialect == "postgresql" else "nextval(numbers)"
+    # Operators are text too, which nobody reads.
+    disguised = select(Author.id.op(f"* 0 + {number} +")(0)).where(Author.id == 1)
+
+    async def work(session):
+        assert await session.scalar(COUNT) == 3
+        assert await session.scalar(disguised) == 1
+        assert await session.scalar(COUNT) == 3
+        assert sent.take()[-2:] == ["primary"] * 2
+
+    assert (await request_to(shop, work)).status == 200
+
+
 async def test_lazy_loads_after_a_write_go_to_the_primary(shop, sent, request_to):
     async def work(session):
         author = await session.get(Author, 1)

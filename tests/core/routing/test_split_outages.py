@@ -49,8 +49,7 @@ def lose(sent: Sent, stocked: Cluster) -> Losing:
 
 
 async def until_one_serves(app: HawkAPI) -> None:
-    replicas = app.state.db.replicas
-    await until(lambda: any(each.state == "up" for each in replicas.values()))
+    await until(lambda: any(each.state == "up" for each in app.state.db.replicas.values()))
 
 
 async def read_and_lose(lose: Losing, session: AsyncSession) -> None:

@@ -62,6 +62,11 @@ class DatabaseSession(Session):
         """Execute a statement for one value; see SQLAlchemy's `Session.scalar`."""
         return self._survive(super().scalar, statement, *args, **kwargs)
 
+    def scalars(self, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement for one value a row; see SQLAlchemy's `Session.scalars`."""
+        # It does not go through `execute`.
+        return self._survive(super().scalars, statement, *args, **kwargs)
+
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint; see SQLAlchemy's `Session.begin_nested`.
 

@@ -13,8 +13,9 @@ from sqlalchemy.util.concurrency import in_greenlet
 from hawkapi_sqlalchemy.core.access import Access
 from hawkapi_sqlalchemy.core.errors import ReadOnlyError, TransactionRequiredError
 from hawkapi_sqlalchemy.core.routing.reading import only_reads_surely
-from hawkapi_sqlalchemy.core.routing.routed import ROUTE, Route, RoutedSession, route_of
-from hawkapi_sqlalchemy.core.session_info import autocommits, set_autocommit
+from hawkapi_sqlalchemy.core.routing.route import ROUTE, Route, route_of
+from hawkapi_sqlalchemy.core.routing.routed import RoutedSession
+from hawkapi_sqlalchemy.core.session_info import set_autocommit
 
 __all__ = ["SplitSession", "stay_on_primary"]
 
@@ -27,8 +28,7 @@ class SplitSession(RoutedSession):
     From the first write on, and from all that might be one, everything goes to the primary: a
     flush, `INSERT`, `UPDATE`, `DELETE`, a `SELECT` that locks, calls a function that is not
     well-known, or has a part that is written as text, a savepoint, a server-side cursor that needs
-    a transaction (PostgreSQL's), and the connection itself. What the replica refuses as a write all
-    the same runs on the primary.
+    a transaction (PostgreSQL's), whatever else the replica refuses, and the connection itself.
 
     The replica's connection goes back to its pool before the first of them, or with the
     transaction if a stream is still read from it. What becomes of it is no matter of the COMMIT.
@@ -62,9 +62,10 @@ class SplitSession(RoutedSession):
         is_first = not self.in_transaction()
         try:
             return super()._survive(run, statement, *args, **kwargs)
-        except (ReadOnlyError, TransactionRequiredError):
-            if not self._may_begin_writing():
+        except (TransactionRequiredError, ReadOnlyError):
+            if self.info.get(_WRITES):
                 raise
+            # The replica has refused it, and so has done nothing.
             _begin_writing(self)
         except DBAPIError as error:
             # On the primary it has the same chance as the first statement of any session.
@@ -77,14 +78,6 @@ class SplitSession(RoutedSession):
     def _has_moved(self, statement: Any, error: DBAPIError, *, begun: bool) -> bool:
         # What is lost after that was the primary's connection, and no replica's fault.
         return not self.info.get(_WRITES) and super()._has_moved(statement, error, begun=begun)
-
-    def _may_begin_writing(self) -> bool:
-        """Tell whether the statement that was refused may run on the primary, as the first there.
-
-        A view may write: its name does not tell. Where statements each stand for themselves,
-        nothing is lost with the one that was refused.
-        """
-        return not self.info.get(_WRITES) and autocommits(self)
 
     def begin_nested(self) -> SessionTransaction:
         """Begin a savepoint, on the primary; see SQLAlchemy's `Session.begin_nested`."""

@@ -13,7 +13,7 @@ from hawkapi_sqlalchemy.core.database import Database
 from hawkapi_sqlalchemy.core.ending import commit_session, end_session
 from hawkapi_sqlalchemy.core.errors import PartialCommitError
 from hawkapi_sqlalchemy.core.names import PRIMARY
-from hawkapi_sqlalchemy.core.routing.routed import read_together
+from hawkapi_sqlalchemy.core.routing.route import read_together
 from hawkapi_sqlalchemy.core.routing.split import stay_on_primary
 from hawkapi_sqlalchemy.core.session_info import session_access, session_database
 
