@@ -155,6 +155,7 @@ class Route:
     def _take(self, engine: Engine, session: Session) -> None:
         if self.engine is None:
             self._pin.readers += 1
+        self.replicas.count(engine)
         self.engine = self._pin.engine = engine
         set_autocommit(session, autocommit=engine.autocommits(self.access))
 
