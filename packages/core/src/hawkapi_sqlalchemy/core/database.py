@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +9,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hawkapi_sqlalchemy.core.access import Access, access_for
+from hawkapi_sqlalchemy.core.closing import dispose_all, until_unused
 from hawkapi_sqlalchemy.core.config import DatabaseConfig
 from hawkapi_sqlalchemy.core.ending import commit_session, end_session
 from hawkapi_sqlalchemy.core.engine import Engine, create_engine
@@ -19,7 +18,7 @@ from hawkapi_sqlalchemy.core.errors import (
     UnknownDatabaseError,
     UnknownDatabaseWarning,
 )
-from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA, is_replica
+from hawkapi_sqlalchemy.core.names import PRIMARY, REPLICA, is_replica, named_singly
 from hawkapi_sqlalchemy.core.retries import run_with_retries
 from hawkapi_sqlalchemy.core.routing.configured import ReplicaRouting
 from hawkapi_sqlalchemy.core.routing.policy import ReplicaPolicy
@@ -27,10 +26,6 @@ from hawkapi_sqlalchemy.core.routing.replica_status import ReplicaStatus
 from hawkapi_sqlalchemy.core.sources import SessionSource
 
 __all__ = ["Database"]
-
-logger = logging.getLogger("hawkapi_sqlalchemy")
-
-_DRAIN_POLL = 0.02
 
 
 class Database:
@@ -66,18 +61,9 @@ class Database:
         Raises:
             ConfigurationError: There is no primary, or a value is not a configuration.
         """
-        if PRIMARY not in configs:
-            given = ", ".join(repr(name) for name in configs) or "none"
-            raise ConfigurationError(f"databases= needs a {PRIMARY!r}; given: {given}")
         database = cls()
-        for name, config in configs.items():
-            if name == REPLICA and isinstance(config, Sequence):
-                if not config:
-                    raise ConfigurationError(f"{name!r} is an empty list; leave it out instead")
-                for number, each in enumerate(config):
-                    database.add(f"{name}:{number}", each)
-            else:
-                database.add(name, config)  # pyright: ignore[reportArgumentType]  # it refuses others
+        for name, config in named_singly(configs):
+            database.add(name, config)
         return database
 
     @property
@@ -324,17 +310,7 @@ class Database:
         Raises:
             ExceptionGroup: Engines that could not be disposed; the others are.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        drained = True
-        while (left := self.checked_out) or busy():
-            if loop.time() >= deadline:
-                drained = False
-                logger.warning(
-                    "shutting down with %d connections still in use after %g s", left, timeout
-                )
-                break
-            await asyncio.sleep(_DRAIN_POLL)
+        drained = await until_unused(lambda: self.checked_out, timeout, busy=busy)
         await self.dispose()
         return drained
 
@@ -344,14 +320,6 @@ class Database:
         Raises:
             ExceptionGroup: What failed, after all have been tried.
         """
-        errors: list[Exception] = []
-        for dispose in (
-            self._replication.dispose,
-            *(engine.dispose for engine in self.engines.values()),
-        ):
-            try:
-                await dispose()
-            except Exception as error:  # noqa: BLE001  # collected, and raised below
-                errors.append(error)
-        if errors:
-            raise ExceptionGroup("some engines could not be disposed", errors)
+        await dispose_all(
+            [self._replication.dispose, *(engine.dispose for engine in self.engines.values())]
+        )
