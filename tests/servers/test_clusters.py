@@ -113,6 +113,7 @@ def test_the_other_replica_follows_a_promoted_one(own_cluster: Cluster) -> None:
     assert not own_cluster.heal()
 
 
+@pytest.mark.dialects("postgresql")
 def test_a_replica_may_be_promoted_while_the_other_stays_with_the_old_primary(
     own_cluster: Cluster,
 ) -> None:

@@ -53,7 +53,7 @@ def the_same_dice() -> None:
     random.seed(5)
 
 
-@pytest.mark.parametrize("concurrency", [1, 2, 3, 5, 20, 100, 400])
+@pytest.mark.parametrize("concurrency", [1, 3, 20, 400])
 @pytest.mark.parametrize("weights", [(1, 1), (3, 1), (1, 2, 5), (1, 1, 1, 0.5), (1, 10)])
 def test_sessions_are_spread_by_weight_within_a_tenth(weights, concurrency):
     replicas = [StandIn(weight) for weight in weights]
@@ -61,7 +61,7 @@ def test_sessions_are_spread_by_weight_within_a_tenth(weights, concurrency):
     assert shares(replicas) == [pytest.approx(1, abs=0.1)] * len(weights)
 
 
-@pytest.mark.parametrize("concurrency", [10, 20, 100, 400])
+@pytest.mark.parametrize("concurrency", [20, 400])
 @pytest.mark.parametrize("weights", [(1, 1), (1, 2, 5)])
 def test_a_slow_replica_gets_clearly_less_than_its_share(weights, concurrency):
     replicas = [StandIn(weight) for weight in weights]

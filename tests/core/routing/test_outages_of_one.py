@@ -48,6 +48,7 @@ async def test_the_first_session_that_meets_a_dead_replica_has_it_taken_out(
     assert load.failures == []
 
 
+@pytest.mark.dialects("postgresql")
 async def test_a_replica_that_is_stopped_in_good_order_and_restarted_costs_no_request(
     spare_cluster: Cluster,
 ) -> None:

@@ -72,10 +72,13 @@ async def test_two_sessions_of_a_request_read_from_one_replica(shop, sent, other
             assert await session.scalar(COUNT) == 3
         return {"one": one is two}
 
+    before = sum(each.served for each in shop.state.db.replicas.values())
     for _ in range(12):
         assert (await call(shop, "GET", "/both")).json() == {"one": False}
         assert len(sent.servers) == 1
         sent.take()
+    # Both are counted.
+    assert sum(each.served for each in shop.state.db.replicas.values()) == before + 24
 
 
 @pytest.mark.parametrize("lost", [get_split_session, get_replica_session])

@@ -52,6 +52,7 @@ class Bind:
         reading: Its connections are made read-only.
         curt: A connection that is given up is closed at once, without a farewell to the server that
             somebody would have to wait for.
+        on_loss: Called when a connection is found to be lost.
         **arguments: Arguments of `create_async_engine`, over those of the configuration.
 
     Attributes:
@@ -67,6 +68,7 @@ class Bind:
         *,
         reading: bool = False,
         curt: bool = False,
+        on_loss: Callable[[], None] | None = None,
         **arguments: Any,
     ) -> None:
         self.open: dict[int, Any] = {}
@@ -82,6 +84,8 @@ class Bind:
             listen_to_liveness(sync_engine, policy, ping_after_idle=after)
         if reading:
             _make_read_only(sync_engine, policy)
+        if on_loss is not None:
+            _listen_to_losses(sync_engine, on_loss)
         if curt:
             _end_curtly(sync_engine, policy)
         # Behind whatever may fail, or be cancelled, while a connection is opened: SQLAlchemy then
@@ -209,6 +213,19 @@ def _make_read_only(engine: SyncEngine, policy: DialectPolicy) -> None:
         policy.make_read_only(connection)
 
     del connect
+
+
+def _listen_to_losses(engine: SyncEngine, on_loss: Callable[[], None]) -> None:
+    @event.listens_for(engine, "invalidate")
+    def invalidate(
+        connection: Any, record: ConnectionPoolEntry, error: BaseException | None
+    ) -> None:
+        del connection, record
+        # Of one that is given up on this side there is none, or a cancellation.
+        if isinstance(error, Exception):
+            on_loss()
+
+    del invalidate
 
 
 def _end_curtly(engine: SyncEngine, policy: DialectPolicy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -114,6 +114,14 @@ class Engine:
             observer: Who was given to `observe_commits`.
         """
         self._pools.observers.remove(observer)
+
+    def on_loss(self, call: Callable[[], None]) -> None:
+        """Have somebody told when a connection is found to be lost, and who was told before not.
+
+        Args:
+            call: Called without more ado, wherever that is found.
+        """
+        self._pools.on_loss = call
 
     def _options(self, access: Access) -> Mapping[str, Any]:
         if access is Access.SNAPSHOT:

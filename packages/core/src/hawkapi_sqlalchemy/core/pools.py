@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hawkapi_sqlalchemy.core.bind import PROBING_POOL, Bind
@@ -31,6 +31,7 @@ class Pools:
     Attributes:
         main: Who may write uses it, and snapshots do.
         observers: Who is told of each COMMIT of a session that may write.
+        on_loss: Called when a connection is found to be lost, if it is set.
     """
 
     def __init__(self, config: DatabaseConfig, name: str, policy: DialectPolicy) -> None:
@@ -41,8 +42,16 @@ class Pools:
         self._probing: Bind | None = None
         self._second_look: asyncio.TimerHandle | None = None
         self.observers: list[CommitObserver] = []
-        self.main = Bind(config, name, policy)
+        self.on_loss: Callable[[], None] | None = None
         this = weakref.ref(self)
+
+        def lost() -> None:
+            pools = this()
+            if pools is not None and pools.on_loss is not None:
+                pools.on_loss()
+
+        self._lost = lost
+        self.main = Bind(config, name, policy, on_loss=lost)
         listen_to_transactions(
             self.main.engine.sync_engine,
             name,
@@ -76,6 +85,7 @@ class Pools:
             self._config,
             name,
             self._policy,
+            on_loss=self._lost,
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
             **arguments,

@@ -1,4 +1,4 @@
-"""MySQL's sets of transactions: what they look like, and their union.
+"""MySQL's positions: sets of transactions, what they look like, and their union.
 
 See https://dev.mysql.com/doc/refman/8.4/en/replication-gtids-concepts.html.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self, override
 
-__all__ = ["Intervals", "Sources", "parse_sources", "union", "write_sources"]
+from hawkapi_sqlalchemy.core.routing.position import Position
+
+__all__ = ["GtidSet"]
 
 type Intervals = tuple[tuple[int, int], ...]
 """First and last numbers, in their order; no two touch."""
@@ -21,7 +25,66 @@ _INTERVAL = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _LIMIT = 2**63
 
 
-def parse_sources(text: str) -> Sources:
+@dataclass(frozen=True, slots=True)
+class GtidSet(Position):
+    """A set of MySQL's transactions: for each source, the numbers it has given away.
+
+    Args:
+        sources: Of each source, in their order: its UUID, with its tag if there is one
+            (`uuid:tag`), and the numbers as intervals. `parse` puts it in order.
+    """
+
+    sources: Sources = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read MySQL's way of writing it, `uuid:1-5:7,uuid:tag:1-3`.
+
+        Args:
+            text: The text; empty where nothing has been logged.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return cls(_parse_sources(text))
+
+    def __str__(self) -> str:
+        return _write_sources(self.sources)
+
+    @override
+    def covers(self, other: Position) -> bool:
+        """Tell whether all the other's transactions are here."""
+        if not isinstance(other, GtidSet):
+            return False
+        mine = dict(self.sources)
+        return all(
+            any(low <= first and last <= high for low, high in mine.get(source, ()))
+            for source, intervals in other.sources
+            for first, last in intervals
+        )
+
+    @override
+    def shares_history(self, other: Position) -> bool:
+        """Tell whether every source of the other is here."""
+        if not isinstance(other, GtidSet):
+            return False
+        mine = dict(self.sources)
+        return all(source in mine for source, _ in other.sources)
+
+    @override
+    def merged(self, other: Position) -> Position:
+        """Answer the union."""
+        if not isinstance(other, GtidSet):
+            return other
+        return GtidSet(_union((*self.sources, *other.sources)))
+
+    @override
+    def dump(self) -> Any:
+        """Answer the position as a list."""
+        return ["gtid_set", str(self)]
+
+
+def _parse_sources(text: str) -> Sources:
     """Read a set, `uuid:1-5:7,uuid:tag:1-3`.
 
     Args:
@@ -45,11 +108,11 @@ def parse_sources(text: str) -> Sources:
                 source = f"{uuid}:{part}"
             else:
                 found.append((source, (_interval(part),)))
-    return union(found)
+    return _union(found)
 
 
-def write_sources(sources: Sources) -> str:
-    """Write a set as `parse_sources` reads it.
+def _write_sources(sources: Sources) -> str:
+    """Write a set as `_parse_sources` reads it.
 
     Args:
         sources: The set.
@@ -60,7 +123,7 @@ def write_sources(sources: Sources) -> str:
     )
 
 
-def union(sources: Iterable[tuple[str, Intervals]]) -> Sources:
+def _union(sources: Iterable[tuple[str, Intervals]]) -> Sources:
     """Unite sets.
 
     Args:

@@ -34,8 +34,12 @@ class ReplicaPolicy:
             which is answered 503; `"best_effort"`: a replica that answers, however far behind, and
             without one the primary.
         max_spill: Connections, in each process, on which the primary serves the sessions of
-            replicas that are all down; further sessions wait as they do for a full pool. Default:
-            the primary's `pool_size`.
+            replicas that are all down; further sessions wait as they do for a full pool. Snapshots
+            have as many of their own, in a second pool, so that there are at most twice as many
+            where both kinds are used: a place that one pool has given to an idle connection, the
+            other cannot take. They are part of `Database.checked_out`, but not of
+            `Database.engines` and of health reports, which know the primary as such. Default: the
+            primary's `pool_size`.
         max_waiters: Sessions, in each process, that may wait for one replica to catch up; further
             ones read from the primary at once. Default 100.
 

@@ -7,12 +7,12 @@ A position stands for all that was committed up to it. Positions come back from 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self, override
 
-from hawkapi_sqlalchemy.core.routing.gtid_sets import Sources, parse_sources, union, write_sources
+from hawkapi_sqlalchemy.core.routing.gtid_sets import GtidSet
+from hawkapi_sqlalchemy.core.routing.position import Position
 
 __all__ = ["LARGEST_DUMP", "GtidPosition", "GtidSet", "Position", "WalPosition", "load_position"]
 
@@ -22,45 +22,6 @@ _MOST_DOMAINS = 64
 _BITS_32 = 2**32
 _BITS_64 = 2**64
 _GTID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})-([0-9]{1,20})")
-
-
-class Position(ABC):
-    """How far a server's log has got."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def covers(self, other: Position) -> bool:
-        """Tell whether who has replayed up to here shows all that another position stands for.
-
-        Args:
-            other: The other position; `False` for one of another kind.
-        """
-
-    @abstractmethod
-    def shares_history(self, other: Position) -> bool:
-        """Tell whether a log that is here can be expected to get to another position.
-
-        `False` where the two logs have parted, as after a promotion, or are of different kinds:
-        waiting would be in vain.
-
-        Args:
-            other: The other position.
-        """
-
-    @abstractmethod
-    def merged(self, other: Position) -> Position:
-        """Answer the later of two positions.
-
-        It covers both, if they are of one history.
-
-        Args:
-            other: The other position; of another kind, it is taken for the later one.
-        """
-
-    @abstractmethod
-    def dump(self) -> Any:
-        """Answer the position as a value that JSON has; see `load_position`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,65 +145,6 @@ class GtidPosition(Position):
 
     def _by_domain(self) -> dict[int, tuple[int, int]]:
         return {domain: (server, number) for domain, server, number in self.last}
-
-
-@dataclass(frozen=True, slots=True)
-class GtidSet(Position):
-    """A set of MySQL's transactions: for each source, the numbers it has given away.
-
-    Args:
-        sources: Of each source, in their order: its UUID, with its tag if there is one
-            (`uuid:tag`), and the numbers as intervals. `parse` puts it in order.
-    """
-
-    sources: Sources = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read MySQL's way of writing it, `uuid:1-5:7,uuid:tag:1-3`.
-
-        Args:
-            text: The text; empty where nothing has been logged.
-
-        Raises:
-            ValueError: It is none.
-        """
-        return cls(parse_sources(text))
-
-    def __str__(self) -> str:
-        return write_sources(self.sources)
-
-    @override
-    def covers(self, other: Position) -> bool:
-        """Tell whether all the other's transactions are here."""
-        if not isinstance(other, GtidSet):
-            return False
-        mine = dict(self.sources)
-        return all(
-            any(low <= first and last <= high for low, high in mine.get(source, ()))
-            for source, intervals in other.sources
-            for first, last in intervals
-        )
-
-    @override
-    def shares_history(self, other: Position) -> bool:
-        """Tell whether every source of the other is here."""
-        if not isinstance(other, GtidSet):
-            return False
-        mine = dict(self.sources)
-        return all(source in mine for source, _ in other.sources)
-
-    @override
-    def merged(self, other: Position) -> Position:
-        """Answer the union."""
-        if not isinstance(other, GtidSet):
-            return other
-        return GtidSet(union((*self.sources, *other.sources)))
-
-    @override
-    def dump(self) -> Any:
-        """Answer the position as a list."""
-        return ["gtid_set", str(self)]
 
 
 def load_position(value: object) -> Position:

@@ -45,7 +45,7 @@ class Replica:
     Attributes:
         engine: The replica.
         condition: Whether it serves.
-        position: Its last known position.
+        position: Its last known position; `None` too when it may have crashed since.
         served: Sessions that were given to it.
     """
 
@@ -66,6 +66,7 @@ class Replica:
         self._looked_at = float("-inf")
         self._looks = Looks(self._look, self.condition.pause)
         self._poller = Poller(self._poll, policy.max_waiters)
+        engine.on_loss(self._forget_position)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.engine.name!r} {self.condition.state}>"
@@ -159,6 +160,7 @@ class Replica:
         """
         if not self._can_be_asked:
             return
+        self._forget_position()
         before = self.condition.state
         self.condition.connection_failed(_short(error))
         if self.condition.state is not before:
@@ -191,7 +193,7 @@ class Replica:
         try:
             await self._ask()
         except Exception as error:  # noqa: BLE001  # without looks it would never be taken out
-            self._forget_lag()
+            self._forget()
             self.condition.not_answering(self._odd.note(error))
         else:
             self._odd.over()
@@ -208,10 +210,10 @@ class Replica:
         try:
             view = await within(limit, self._view)
         except TimeoutError:
-            self._forget_lag()
+            self._forget()
             self.condition.not_answering(f"no answer within {limit:g} s")
         except (SQLAlchemyError, OSError) as error:
-            self._forget_lag()
+            self._forget()
             self.condition.not_answering(_short(error))
         else:
             self._judge(view)
@@ -249,17 +251,23 @@ class Replica:
         behind += [] if size is None else [f"{size} bytes"]
         return f"it is {' and '.join(behind)} behind the primary"
 
-    def _forget_lag(self) -> None:
+    def _forget(self) -> None:
         self._lag_bytes = self._lag_seconds = None
+        self._forget_position()
+
+    def _forget_position(self) -> None:
+        """After a crash a standby may show less than it did before, until it has caught up."""
+        self.position = None
 
     async def _poll(self) -> Position | None:
-        if self.position is None:
+        known = self.position
+        if known is None:
             return None
         try:
             async with asyncio.timeout(self._policy.probe_timeout):
                 async with aclosing(await self.engine.prober.connect()) as connection:
                     replication = replication_of(connection.dialect)
-                    self.position = await replication.replayed(connection, self.position)
+                    self.position = await replication.replayed(connection, known)
         except (SQLAlchemyError, OSError) as error:
             self.connection_failed(error)
             return None

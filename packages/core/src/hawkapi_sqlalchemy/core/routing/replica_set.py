@@ -102,6 +102,16 @@ class ReplicaSet:
         """Answer the replica that an engine is."""
         return next((each for each in self._replicas if each.engine is engine), None)
 
+    def count(self, engine: Engine) -> None:
+        """Note that a session reads from a database from now on.
+
+        Args:
+            engine: The database; a replica, or the primary in place of one.
+        """
+        replica = self.replica_of(engine)
+        if replica is not None:
+            replica.served += 1
+
     def start(self) -> None:
         """Look at the replicas in the background, from now on, in the running loop.
 
@@ -175,9 +185,7 @@ class ReplicaSet:
             if not up:
                 is_hopeless = not self._primary.can_have(position, requirement.issued_at)
                 return self.primary if behind and is_hopeless else None
-        replica = choose(up)
-        replica.served += 1
-        return replica.engine
+        return choose(up).engine
 
     async def engine(self, requirement: Requirement | None, tried: Collection[Engine]) -> Engine:
         """Choose who serves a session, and wait where that is necessary.
@@ -201,7 +209,7 @@ class ReplicaSet:
             return await self._without_replicas(position, tried)
         if position is None:
             # They came up in this moment.
-            return self._serve(choose(up))
+            return choose(up).engine
         return await self._caught_up(up, position)
 
     def prepare(self, access: Access) -> None:
@@ -225,9 +233,9 @@ class ReplicaSet:
         if candidates:
             replica = choose(candidates)
             if await replica.wait_for(position, self._wait):
-                return self._serve(replica)
+                return replica.engine
         others = [each for each in up if each.is_up and each.shows(position)]
-        return self._serve(choose(others)) if others else self.primary
+        return choose(others).engine if others else self.primary
 
     async def _without_replicas(
         self, position: Position | None, tried: Collection[Engine]
@@ -246,16 +254,12 @@ class ReplicaSet:
         ]
         others = [each for each in answering if each.engine not in tried]
         if answering:
-            return self._serve(choose(others or answering))
+            return choose(others or answering).engine
         if policy == "best_effort" or any(each.is_up for each in self._replicas):
             return self._spilling
         raise ReplicasUnavailableError(
             {name: each.reason or "" for name, each in self.status.items()}
         )
-
-    def _serve(self, replica: Replica) -> Engine:
-        replica.served += 1
-        return replica.engine
 
     @property
     def _spilling(self) -> Engine:

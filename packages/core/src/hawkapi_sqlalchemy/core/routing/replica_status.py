@@ -21,7 +21,8 @@ class ReplicaStatus:
         lag_bytes: Bytes of the primary's log that it has not replayed; `None` if unknown, and
             always for MariaDB and MySQL.
         in_flight: Connections that are in use or waited for right now, in this process.
-        served: Sessions that were given to it so far, in this process.
+        served: Sessions that have read from it so far, in this process, those that joined another
+            one of their request included.
         waiting: Sessions that wait for it to catch up right now, in this process.
         weight: Its share of the sessions, compared with that of the others.
     """

@@ -200,6 +200,7 @@ class Route:
             self._pin.readers += 1
         elif engine is not self.engine:
             self.leave(session)
+        self.replicas.count(engine)
         self.engine = self._pin.engine = engine
         set_autocommit(session, autocommit=engine.autocommits(self.access))
 
