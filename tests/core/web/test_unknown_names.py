@@ -153,7 +153,9 @@ async def test_without_a_replica_the_primary_is_read_and_no_warning_given(
     assert (await call(app, "GET", "/users")).json() == ["ada"]
 
 
+@pytest.mark.dialects("sqlite")
 async def test_with_a_replica_it_is_read(new_app, lone, url: str, other_url: str, existing) -> None:
+    """Another database of the same server is found to follow nobody; of SQLite's, nobody asks."""
     app = new_app(databases={"primary": lone(url), "replica": lone(other_url)})
 
     @app.get("/users")
